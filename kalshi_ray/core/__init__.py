@@ -1,0 +1,1 @@
+"""The core shared by training, the exchange simulator and live trading. Imports numpy and numba only."""

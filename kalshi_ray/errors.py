@@ -1,0 +1,87 @@
+"""Every error a user can meet, as one tree.
+
+    KalshiRayError
+    ├── UsageError        the caller asked for something that cannot be (exit code 2)
+    │   ├── ConfigError       a setting is unknown, malformed or contradicts another
+    │   ├── UnknownName       no session, market, action space, layout … of that name
+    │   └── NothingToDo       the selection left nothing: no market, no update
+    ├── DataError         recorded data is not what it claims to be (exit code 1)
+    │   ├── SessionDamaged    a checksum, a schema or a row is wrong
+    │   ├── SessionBusy       another writer owns the session
+    │   ├── SessionUnfinished the writer died before the manifest was written
+    │   └── WireError         a frame or a file does not follow the exchange's format
+    ├── ContractError     a bundle and an environment do not fit together (exit code 1)
+    ├── OrderRefused      our own risk said no (exit code 1)
+    └── GateClosed        a promotion gate said no (exit code 3)
+
+A message says what came, what was expected, and what to do next.
+"""
+
+from __future__ import annotations
+
+
+class KalshiRayError(Exception):
+    """Base of everything this package raises on purpose. `remedy` says what to do next."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(f"{message}. {remedy}" if remedy else message)
+        self.remedy = remedy
+
+
+class UsageError(KalshiRayError):
+    """The caller asked for something that cannot be."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting is unknown, malformed, or contradicts another."""
+
+
+class UnknownName(UsageError):
+    """Nothing of that name exists; the known names are listed."""
+
+    def __init__(self, kind: str, name: object, known: list[str]) -> None:
+        listed = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+        super().__init__(f"no {kind} named {name!r}", remedy=f"Known: {listed or 'none'}")
+        self.kind, self.name, self.known = kind, name, known
+
+
+class NothingToDo(UsageError):
+    """The selection left nothing to work on."""
+
+
+class DataError(KalshiRayError):
+    """Recorded data is not what it claims to be."""
+
+
+class SessionDamaged(DataError):
+    """A checksum, a schema or a row of a session is wrong."""
+
+
+class SessionBusy(DataError):
+    """Another writer owns the session."""
+
+
+class SessionUnfinished(DataError):
+    """The writer of the session died before it wrote the manifest."""
+
+
+class WireError(DataError):
+    """A frame or a file does not follow the exchange's format."""
+
+
+class ContractError(KalshiRayError):
+    """A bundle and an environment do not fit together; both sides are named."""
+
+
+class OrderRefused(KalshiRayError):
+    """Our own risk said no to an order."""
+
+
+class GateClosed(KalshiRayError):
+    """A promotion gate said no."""
+
+    exit_code = 3
