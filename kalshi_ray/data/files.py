@@ -1,0 +1,163 @@
+"""The files of a store: a local folder or any `pyarrow.fs` filesystem, written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from pathlib import Path
+
+import pyarrow as pa
+from pyarrow import fs
+
+from kalshi_ray.errors import DataError, UsageError
+
+PARTIAL = ".partial"  # suffix of a file that is still being written
+
+
+class Files:
+    """Reads and writes below one base folder. `local` is that folder where it is on this machine.
+
+    `write` is atomic: the bytes go to a temporary name, are synced where the disk is ours, then renamed.
+    """
+
+    def __init__(self, filesystem: fs.FileSystem, base: str) -> None:
+        self.filesystem = filesystem
+        self.base = base.rstrip("/") or "/"
+        self.local = Path(self.base) if isinstance(filesystem, fs.LocalFileSystem) else None
+
+    def path(self, name: str) -> str:
+        """The full path of a file in its filesystem, for messages and for `filesystem`."""
+        return f"{self.base}/{name}" if name else self.base
+
+    def exists(self, name: str) -> bool:
+        """Whether a file (not a folder) of that name is there."""
+        return bool(self.filesystem.get_file_info(self.path(name)).type == fs.FileType.File)
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """Bytes of every file below `folder`, by name relative to it; empty if there is no such folder."""
+        root = self.path(folder)
+        found = self.filesystem.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+        start = root.rstrip("/") + "/"
+        return {item.path[len(start) :]: item.size for item in found if item.type == fs.FileType.File}
+
+    def folders(self, folder: str) -> list[str]:
+        """Names of the folders directly in `folder`."""
+        found = self.filesystem.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
+        return sorted(item.base_name for item in found if item.type == fs.FileType.Directory)
+
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. FileNotFoundError if there is none."""
+        with self.filesystem.open_input_file(self.path(name)) as stream:
+            return bytes(stream.read())
+
+    def open(self, name: str) -> pa.NativeFile:
+        """A file open for random access."""
+        return self.filesystem.open_input_file(self.path(name))
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """Write a whole file or nothing. DataError when the disk refuses."""
+        partial = name + PARTIAL
+        try:
+            self._make_folder(name)
+            if self.local is None:
+                self._write_remote(partial, content)
+                self.filesystem.move(self.path(partial), self.path(name))
+            else:
+                self._write_local(partial, content)
+                os.replace(self.path(partial), self.path(name))
+                _sync_folder(Path(self.path(name)).parent)
+        except OSError as error:
+            self._drop_quietly(partial)
+            raise disk_error(self.path(name), error) from error
+
+    def create(self, name: str, content: bytes) -> None:
+        """Write a new file; FileExistsError if it is there. Exclusive on a local disk, best effort elsewhere."""
+        self._make_folder(name)
+        if self.local is None:
+            if self.exists(name):
+                raise FileExistsError(self.path(name))
+            self._write_remote(name, content)
+            if self.read(name) != content:  # two writers raced and the other one came last
+                raise FileExistsError(self.path(name))
+            return
+        descriptor = os.open(self.path(name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def take_away(self, name: str, expected: bytes) -> bool:
+        """Remove a file if it still holds `expected`; False if somebody else was faster."""
+        aside = f"{name}.{uuid.uuid4().hex}"
+        try:
+            self.filesystem.move(self.path(name), self.path(aside))
+        except OSError:
+            return False
+        if self.read(aside) != expected:
+            self.filesystem.move(self.path(aside), self.path(name))
+            return False
+        self.remove(aside)
+        return True
+
+    def remove(self, name: str) -> None:
+        """Delete one file."""
+        self.filesystem.delete_file(self.path(name))
+
+    def remove_folder(self, folder: str) -> None:
+        """Delete a folder and all that is in it."""
+        self.filesystem.delete_dir(self.path(folder))
+
+    def _make_folder(self, name: str) -> None:
+        folder = self.path(name).rpartition("/")[0]
+        if self.local is None:
+            self.filesystem.create_dir(folder, recursive=True)
+        else:
+            os.makedirs(folder, exist_ok=True)
+
+    def _write_remote(self, name: str, content: bytes | memoryview) -> None:
+        with self.filesystem.open_output_stream(self.path(name)) as stream:
+            stream.write(content)
+
+    def _write_local(self, name: str, content: bytes | memoryview) -> None:
+        with open(self.path(name), "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+
+    def _drop_quietly(self, name: str) -> None:
+        try:
+            self.remove(name)
+        except OSError:
+            return  # the error that brought us here is the one to report; `recover` drops what is left
+
+
+def open_files(url: str) -> Files:
+    """Files below a folder path, `file://` or any `pyarrow.fs` URL. UsageError for what cannot be opened."""
+    if not url:
+        raise UsageError("the store has no name", remedy="Give a folder, file://… or s3://…")
+    if "://" not in url:
+        return Files(fs.LocalFileSystem(), str(Path(url).expanduser().absolute()))
+    try:
+        filesystem, base = fs.FileSystem.from_uri(url)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise UsageError(f"cannot open {url!r}: {error}", remedy="Give a folder, file://… or s3://…") from error
+    return Files(filesystem, base)
+
+
+def disk_error(path: str, error: OSError) -> DataError:
+    """What a failed write is called: a full disk by its name."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DataError(
+            f"no space left while writing {path}", remedy="Nothing half-written is kept; free space, retry"
+        )
+    return DataError(f"cannot write {path}: {error}", remedy="Check the path, its rights and the disk")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
