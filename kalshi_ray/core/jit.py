@@ -66,9 +66,24 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", compiled)
 
 
+class FieldsFirst(np.record):
+    """A record whose fields win over the attributes of numpy's scalars (`size`, `flags`), as they do when compiled."""
+
+    def __getattribute__(self, name: str) -> Any:
+        field = (np.record.__getattribute__(self, "dtype").fields or {}).get(name)
+        if field is None:
+            return np.record.__getattribute__(self, name)
+        value = np.record.__getattribute__(self, "getfield")(*field[:2])
+        return value.view(_fields_first(value.dtype)) if value.dtype.names else value
+
+
+def _fields_first(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype((FieldsFirst, dtype))
+
+
 def as_rows(array: NDArray[Any]) -> NDArray[Any]:
     """The array as kernels want it: plain when compiled, with named fields as attributes when not."""
-    return array if COMPILED else array.view(np.recarray)
+    return array if COMPILED or array.dtype.names is None else array.view(_fields_first(array.dtype))
 
 
 def read_only(array: NDArray[Any]) -> NDArray[Any]:
