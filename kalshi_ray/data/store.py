@@ -28,7 +28,7 @@ from kalshi_ray.data.writer import (
     release,
 )
 from kalshi_ray.errors import (
-    DataError,
+    KalshiRayError,
     SessionBusy,
     SessionDamaged,
     SessionUnfinished,
@@ -123,7 +123,7 @@ class SessionStore:
         claim(self._files, session_id)
         try:
             return finish_crashed(self._files, session_id)
-        except DataError:
+        except KalshiRayError:
             release(self._files, session_id)
             raise
 

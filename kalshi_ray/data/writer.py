@@ -25,7 +25,7 @@ from kalshi_ray.data.session import (
     read_manifest,
     session_folder,
 )
-from kalshi_ray.errors import DataError, SessionBusy, SessionDamaged, SessionUnfinished, UsageError
+from kalshi_ray.errors import DataError, NothingToDo, SessionBusy, SessionDamaged, SessionUnfinished, UsageError
 
 DRAFT = "session.draft.json"  # the manifest as known before the first row; what `recover` starts from
 LOCK = "writer.lock"
@@ -280,6 +280,8 @@ def finish_crashed(files: Files, session_id: str) -> Manifest:
         raise SessionDamaged(
             f"session {session_id!r} has neither {MANIFEST} nor {DRAFT}", remedy="Delete or restore it"
         )
+    if MARKETS_FILE not in held:
+        raise NothingToDo(f"session {session_id!r} has no market table: nothing to recover", remedy="Delete it")
     for name in held:
         if name.endswith(PARTIAL):
             files.remove(f"{folder}/{name}")
