@@ -1,0 +1,99 @@
+"""The command tree, and what every command shares: errors in one line, exit codes, tracebacks kept aside."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+from kalshi_ray import __version__, telemetry
+from kalshi_ray.cli import config, sessions
+from kalshi_ray.errors import KalshiRayError, UsageError
+
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+app = typer.Typer(
+    name="kalshi-ray",
+    help="Train, judge and trade a market-agnostic policy on Kalshi order books, with Ray.",
+    epilog="Begin with `kalshi-ray quickstart`. Exit codes: 0 ok, 1 failed, 2 wrong use, 3 a gate said no.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(config.app, name="config")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"kalshi-ray {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
+    log_level: Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")] = "WARNING",
+    log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    """Options which may stand anywhere on the line."""
+    level = log_level.upper()
+    if level not in get_args(telemetry.Level):
+        raise UsageError(f"no log level {log_level!r}", remedy=f"Known: {', '.join(get_args(telemetry.Level))}")
+    telemetry.configure(level=level, as_json=log_json)  # type: ignore[arg-type] # checked above
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; a user's mistake is one line on standard error."""
+    line = hoisted(arguments)
+    try:
+        app(args=line, prog_name="kalshi-ray")
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            sys.stderr.write("stopped\n")
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except KalshiRayError as problem:
+        sys.stderr.write(f"error: {problem}\n")
+        return problem.exit_code
+    except BrokenPipeError:  # the reader has seen enough
+        sys.stderr.close()
+        return 0
+    except Exception as problem:  # the last line of defence: nothing above it can act on a fault of ours
+        _report_fault(problem, debug="--debug" in line)
+        return 1
+    return 0
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """Put the options that may stand anywhere in front of the command, where the root takes them."""
+    front: list[str] = []
+    rest: list[str] = []
+    queue = iter(arguments)
+    for argument in queue:
+        if argument == "--":
+            rest += [argument, *queue]
+        elif argument in ("--debug", "--log-json") or argument.startswith("--log-level="):
+            front.append(argument)
+        elif argument == "--log-level":
+            front += [argument, *(value for value in [next(queue, None)] if value is not None)]
+        else:
+            rest.append(argument)
+    return front + rest
+
+
+def _report_fault(problem: Exception, *, debug: bool) -> None:
+    text = "".join(traceback.format_exception(problem))
+    if debug:
+        sys.stderr.write(text)
+        return
+    with tempfile.NamedTemporaryFile("w", prefix="kalshi-ray-", suffix=".log", delete=False) as stream:
+        stream.write(text)
+    what = f"{type(problem).__name__}: {problem}".splitlines()[0]
+    sys.stderr.write(f"error: unexpected {what}. The traceback is in {Path(stream.name)}; --debug shows it here\n")

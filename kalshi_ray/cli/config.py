@@ -1,0 +1,83 @@
+"""`kalshi-ray config`: what is in force and where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kalshi_ray import config as config_file
+from kalshi_ray.cli.defaults import LIBRARY_DEFAULTS
+from kalshi_ray.cli.options import AsJson, ConfigFile, settings_command, settings_of
+from kalshi_ray.cli.output import emit_json, say, show, table
+from kalshi_ray.errors import UnknownName, UsageError
+
+app = typer.Typer(help="Settings: what is in force, and where each value came from.", no_args_is_help=True)
+
+
+@app.command("init")
+def write(
+    path: Annotated[Path | None, typer.Argument(help="File to write; standard output if left out.")] = None,
+) -> None:
+    """Write a settings file with every default and what it means.
+
+    Example: kalshi-ray config init kalshi-ray.toml
+    """
+    from kalshi_ray.cli.settings import Settings
+
+    text = config_file.template(Settings)
+    if path is None:
+        typer.echo(text, nl=False)
+        return
+    if path.exists():
+        raise UsageError(f"{path} exists", remedy="Give another name, or remove it first")
+    path.write_text(text, encoding="utf-8")
+    say(f"wrote {path}; use it with --config {path}")
+
+
+@app.command("show", cls=settings_command("*"))
+def display(
+    ctx: typer.Context,
+    section: Annotated[str | None, typer.Argument(help="Only this section, such as env.")] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print every setting in force and where it came from, and the library defaults that we do not use.
+
+    Example: kalshi-ray config show env --config jobs/quickstart.toml --env.decision_ms 500
+    """
+    loaded = settings_of(ctx, config)
+    known = list(dict.fromkeys(s.leaf.key.partition(".")[0] for s in loaded.settings))
+    if section is not None and section not in known:
+        raise UnknownName("section", section, known)
+    chosen = [s for s in loaded.settings if section in (None, s.leaf.key.partition(".")[0])]
+    if as_json:
+        emit_json({"settings": [_record(s) for s in chosen], "library_defaults": LIBRARY_DEFAULTS})
+        return
+    rows = [
+        (s.leaf.key, config_file.toml_text(s.value), s.source, "" if s.is_default else s.leaf.default, s.leaf.meaning)
+        for s in chosen
+    ]
+    show(table("Settings in force", ("setting", "value", "from", "default", "meaning"), rows))
+    if section in (None, "train"):
+        show(
+            table(
+                "Library defaults that we do not use",
+                ("library", "its option", "its default", "ours"),
+                LIBRARY_DEFAULTS,
+            )
+        )
+
+
+def _record(setting: config_file.Setting) -> dict[str, object]:
+    leaf = setting.leaf
+    return {
+        "key": leaf.key,
+        "value": setting.value,
+        "source": setting.source,
+        "default": leaf.default,
+        "type": leaf.kind_name,
+        "variable": leaf.variable,
+        "meaning": leaf.meaning,
+    }

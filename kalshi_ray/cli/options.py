@@ -1,0 +1,125 @@
+"""Options which many commands share, and commands that take every setting as an option.
+
+@app.command(cls=settings_command("env", aliases={"--cash-start": "env.bankroll_cents"}))
+def trace(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    settings = settings_of(ctx, config).value
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import typer
+from typer.core import TyperCommand
+
+from kalshi_ray import config as config_file
+from kalshi_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kalshi_ray.cli.settings import Settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings in TOML; see `kalshi-ray config init`.")]
+Store = Annotated[str | None, typer.Option("--store", help="URL of the sessions: a folder, file:// or s3://.")]
+SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Name of a session; see `kalshi-ray sessions list`.")]
+
+EVERY_SECTION = ("*",)
+_GIVEN = "kalshi_ray.settings"  # key in the context's meta
+
+
+class SettingsCommand(TyperCommand):
+    """A command which takes `--section.field value` for its sections, and other names for some of them."""
+
+    sections: ClassVar[tuple[str, ...]] = ()
+    aliases: ClassVar[Mapping[str, str]] = {}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the settings out of the arguments; the rest is parsed as usual."""
+        ctx.meta[_GIVEN], rest = self._split(args)
+        return super().parse_args(ctx, rest)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The usual help, then the settings that this command uses."""
+        super().format_help(ctx, formatter)
+        if self.sections:
+            _print_settings(self.sections, self.aliases)
+
+    def _split(self, args: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+        given: list[tuple[str, str]] = []
+        rest: list[str] = []
+        queue = iter(args)
+        for argument in queue:
+            name, equals, value = argument.partition("=")
+            key = self.aliases.get(name) or self._key(name)
+            if argument == "--":
+                rest += [argument, *queue]
+            elif key is None:
+                rest.append(argument)
+            else:
+                given.append((key, value if equals else _value(name, queue)))
+        return given, rest
+
+    def _key(self, name: str) -> str | None:
+        """`--train.lr` as `train.lr`; None for what is no setting; an error for a setting that is not used here."""
+        if not name.startswith("--") or "." not in name:
+            return None
+        section = name[2:].partition(".")[0]
+        if section not in self.sections and self.sections != EVERY_SECTION:
+            near = difflib.get_close_matches(section, self.sections)
+            used = " or ".join(f"--{s}.…" for s in (near or self.sections))
+            raise ConfigError(f"{name} is not used by this command", remedy=f"It takes {used}" if used else "")
+        return name[2:].replace("-", "_")
+
+
+def settings_command(*sections: str, aliases: Mapping[str, str] | None = None) -> type[SettingsCommand]:
+    """A command class for these sections; `aliases` maps other option names to dotted keys."""
+    return type("SettingsCommand", (SettingsCommand,), {"sections": sections, "aliases": dict(aliases or {})})
+
+
+def settings_of(
+    ctx: typer.Context, path: Path | None = None, *, store: str | None = None
+) -> config_file.Loaded[Settings]:
+    """The settings in force for this command: defaults, the file, the environment, then its options."""
+    from kalshi_ray.cli.settings import Settings  # on call: help must not import every section
+
+    options = list(ctx.meta.get(_GIVEN, []))
+    if store is not None:
+        options.append(("store.url", store))
+    return config_file.load(Settings, path=path, options=options)
+
+
+def _value(name: str, queue: Iterator[str]) -> str:
+    try:
+        value = next(queue)
+    except StopIteration:
+        raise ConfigError(f"{name} needs a value", remedy=f"For example {name} VALUE") from None
+    if value.startswith("--"):
+        raise ConfigError(f"{name} needs a value, but {value} follows", remedy=f"Write {name}=VALUE if it is meant so")
+    return value
+
+
+def _print_settings(sections: tuple[str, ...], aliases: Mapping[str, str]) -> None:
+    from kalshi_ray.cli.output import show, table
+    from kalshi_ray.cli.settings import Settings
+
+    also: dict[str, list[str]] = {}
+    for name, key in aliases.items():
+        also.setdefault(key, []).append(name)
+    rows = [
+        (
+            ", ".join([f"--{leaf.key}", *also.get(leaf.key, [])]),
+            leaf.kind_name,
+            config_file.toml_text(leaf.default),
+            leaf.meaning,
+        )
+        for leaf in config_file.leaves(Settings)
+        if leaf.key.partition(".")[0] in sections or sections == EVERY_SECTION
+    ]
+    show(
+        table(
+            "Settings, also in --config or as KALSHI_RAY_SECTION__FIELD", ("option", "type", "default", "meaning"), rows
+        )
+    )

@@ -1,0 +1,106 @@
+"""What commands print: tables for people on standard output, or JSON alone; progress and messages on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import msgspec
+
+from kalshi_ray.telemetry import Progress
+
+
+def emit_json(value: Any) -> None:
+    """Write `value` to standard output as one JSON document and nothing else."""
+    text = msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2)
+    sys.stdout.write(text.decode() + "\n")
+
+
+def say(*lines: str) -> None:
+    """Print for people, with rich's markup; plain where standard output is no terminal."""
+    console = _console()
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def show(renderable: Any) -> None:
+    """Print a table or another renderable of rich."""
+    _console().print(renderable)
+
+
+def note(line: str) -> None:
+    """One line to standard error: what is going on, never the result."""
+    sys.stderr.write(line + "\n")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Any:
+    """A table; the columns named in `right` are numbers and aligned so."""
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(text(cell)) for cell in row))
+    return made
+
+
+def text(cell: object) -> str:
+    """A cell as people read it: thousands marked, floats in four digits, nothing for None."""
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if isinstance(cell, float):
+        return f"{cell:,.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
+    return str(cell)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A report of progress: bars with rate and time left on a terminal, silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda label, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(label: str, done: int, total: int) -> None:
+            if label not in tasks:
+                tasks[label] = bars.add_task(label, total=total or None, rate="")
+            speed = bars.tasks[tasks[label]].speed
+            bars.update(tasks[label], completed=done, total=total or None, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield report
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # Pipes and files get whole lines: a width of eighty would cut identifiers in two.
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return str(value)

@@ -1,0 +1,101 @@
+"""`kalshi-ray sessions`: recorded, imported and generated order books."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, Store, settings_command, settings_of
+from kalshi_ray.cli.output import emit_json, say, show, table
+from kalshi_ray.errors import UsageError
+
+if TYPE_CHECKING:
+    from kalshi_ray.data.store import SessionStore, SessionSummary
+
+app = typer.Typer(help="Recorded, imported and generated order books.", no_args_is_help=True)
+
+
+@app.command("list", cls=settings_command("store"))
+def list_sessions(ctx: typer.Context, store: Store = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """List every session of the store, finished or not.
+
+    Example: kalshi-ray sessions list --store store
+    """
+    opened = _store(ctx, config, store)
+    found = opened.list()
+    if as_json:
+        emit_json({"store": opened.url, "sessions": found})
+        return
+    if not found:
+        say(f"no sessions in {opened.url}. Next: kalshi-ray sessions synth, or kalshi-ray sessions import")
+        return
+    columns = ("session", "state", "source", "markets", "updates", "from", "to", "depth", "sizes", "MB", "note")
+    show(table(f"Sessions in {opened.url}", columns, map(_row, found), right=("markets", "updates", "MB")))
+
+
+@app.command("delete", cls=settings_command("store"))
+def delete(
+    ctx: typer.Context,
+    session: SessionId,
+    rows: Annotated[int | None, typer.Option("--rows", help="Updates that the session holds, as a safeguard.")] = None,
+    store: Store = None,
+    config: ConfigFile = None,
+) -> None:
+    """Delete a session for good. The number of its updates must be given, so that nothing is deleted by mistake.
+
+    Example: kalshi-ray sessions delete demo --rows 120000
+    """
+    opened = _store(ctx, config, store)
+    if rows is None:
+        counted = opened.summary(session).rows
+        raise UsageError(f"session {session!r} holds {counted:,} updates", remedy=f"Delete it with --rows {counted}")
+    opened.delete(session, expected_rows=rows)
+    say(f"deleted {session} with {rows:,} updates")
+
+
+@app.command("recover", cls=settings_command("store"))
+def recover(
+    ctx: typer.Context, session: SessionId, store: Store = None, config: ConfigFile = None, as_json: AsJson = False
+) -> None:
+    """Finish a session whose writer died: every whole file is kept.
+
+    Example: kalshi-ray sessions recover live-0412
+    """
+    manifest = _store(ctx, config, store).recover(session)
+    if as_json:
+        emit_json(manifest)
+        return
+    say(f"{session} is finished: {manifest.updates:,} updates of {manifest.markets:,} markets are whole")
+
+
+def _store(ctx: typer.Context, config: Path | None, store: str | None) -> SessionStore:
+    from kalshi_ray.data.store import open_store
+
+    return open_store(settings_of(ctx, config, store=store).value.store.url)
+
+
+def _row(found: SessionSummary) -> tuple[object, ...]:
+    manifest = found.manifest
+    if manifest is None:
+        return found.id, found.state, "", None, found.rows, "", "", "", "", found.bytes / 1e6, found.problem
+    first, last = _minute(manifest.first_ns), _minute(manifest.last_ns)
+    return (
+        found.id,
+        found.state,
+        manifest.source,
+        manifest.markets,
+        found.rows,
+        first,
+        last,
+        manifest.depth,
+        manifest.sizes,
+        found.bytes / 1e6,
+        found.problem,
+    )
+
+
+def _minute(ns: int) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M") if ns else ""
