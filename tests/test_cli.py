@@ -1,0 +1,186 @@
+"""The command line: exit codes, one line for a mistake, pure JSON, a fast start."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from kalshi_ray.cli import app as cli_app
+from kalshi_ray.cli import output
+from kalshi_ray.cli.app import hoisted, run
+from kalshi_ray.errors import GateClosed
+
+COMMAND = [sys.executable, "-c", "import sys; from kalshi_ray.cli import main; main()"]
+
+
+def test_help_starts_within_half_a_second() -> None:
+    subprocess.run([*COMMAND, "--help"], capture_output=True, check=True)  # compiled byte code
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([*COMMAND, "--help"], capture_output=True, check=True)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.5
+
+
+def test_help_does_not_import_the_heavy_libraries() -> None:
+    code = (
+        "import sys; from kalshi_ray.cli.app import run; run(['--help'])\n"
+        "print([m for m in ('ray', 'torch', 'numba', 'pyarrow', 'numpy', 'plotly') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in commands():
+        assert run([*words, "--help"]) == 0
+        assert "Example:" in capsys.readouterr().out, " ".join(words)
+
+
+def test_a_wrong_use_exits_with_2_and_one_line_on_standard_error(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["sessions", "list", "--store.url", str(tmp_path), "--env.decision_ms", "3"]) == 2
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.startswith("error: --env.decision_ms is not used by this command")
+    assert streams.err.count("\n") == 1
+
+
+def test_an_unknown_option_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sessions", "list", "--jsn"]) == 2
+    assert "--json" in capsys.readouterr().err
+
+
+def test_a_closed_gate_exits_with_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(cli_app, "app", failing(GateClosed("win rate 40 %, needs 45 %")))
+    assert run([]) == 3
+    assert capsys.readouterr().err == "error: win rate 40 %, needs 45 %\n"
+
+
+def test_an_unexpected_error_is_one_line_that_names_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli_app, "app", failing(ZeroDivisionError("by zero")))
+    assert run([]) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    path = Path(message.partition("traceback is in ")[2].partition(";")[0])
+    assert "ZeroDivisionError: by zero" in path.read_text()
+    path.unlink()
+
+
+def test_debug_shows_the_traceback_of_an_unexpected_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli_app, "app", failing(ZeroDivisionError("by zero")))
+    assert run(["--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_interruption_ends_without_a_traceback() -> None:
+    code = (
+        "import os, signal, sys; from kalshi_ray.cli import sessions; from kalshi_ray.cli.app import run\n"
+        "sessions._store = lambda *a: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.exit(run(['sessions', 'list']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGINT, "stopped\n")
+
+
+def test_common_options_may_stand_anywhere() -> None:
+    line = ["train", "--log-level", "DEBUG", "--steps", "3", "--debug", "--", "--debug"]
+    assert hoisted(line) == ["--log-level", "DEBUG", "--debug", "train", "--steps", "3", "--", "--debug"]
+
+
+def test_an_unknown_log_level_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sessions", "list", "--log-level", "LOUD"]) == 2
+    assert "LOUD" in capsys.readouterr().err
+
+
+def test_an_empty_store_lists_nothing_and_says_what_to_type(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(["sessions", "list", "--store", str(tmp_path)]) == 0
+    assert "kalshi-ray sessions synth" in capsys.readouterr().out
+
+
+def test_json_is_alone_on_standard_output(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run(["sessions", "list", "--store", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"store": str(tmp_path), "sessions": []}
+
+
+def test_a_setting_comes_from_option_variable_and_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('[store]\nurl = "from-file"\n')
+    line = ["config", "show", "store", "--json", "--config", str(path)]
+
+    def in_force(*more: str) -> tuple[str, str]:
+        assert run([*line, *more]) == 0
+        setting = json.loads(capsys.readouterr().out)["settings"][0]
+        return setting["value"], setting["source"]
+
+    assert in_force() == ("from-file", str(path))
+    monkeypatch.setenv("KALSHI_RAY_STORE__URL", "from-variable")
+    assert in_force() == ("from-variable", "KALSHI_RAY_STORE__URL")
+    assert in_force("--store.url=from-option") == ("from-option", "--store.url")
+
+
+def test_an_option_without_its_value_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "show", "--store.url"]) == 2
+    assert run(["config", "show", "--store.url", "--json"]) == 2
+    assert "--store.url needs a value" in capsys.readouterr().err
+
+
+def test_config_init_writes_a_file_that_config_show_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "kalshi-ray.toml"
+    assert run(["config", "init", str(path)]) == 0
+    assert run(["config", "show", "--config", str(path)]) == 0
+    assert run(["config", "init", str(path)]) == 2, "an existing file is kept"
+
+
+def test_progress_is_silent_where_standard_error_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.progress_bar() as progress:
+        progress("building", 1, 2)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo terminal")
+def test_progress_shows_its_label_on_a_terminal() -> None:
+    code = "from kalshi_ray.cli.output import progress_bar\nwith progress_bar() as p: p('building', 2, 2)"
+    primary, secondary = os.openpty()
+    subprocess.run([sys.executable, "-c", code], stderr=secondary, check=True)
+    os.close(secondary)
+    assert b"building" in os.read(primary, 65536)
+    os.close(primary)
+
+
+def failing(problem: Exception) -> object:
+    def fail(**_: object) -> None:
+        raise problem
+
+    return fail
+
+
+def commands() -> list[list[str]]:
+    """The words of every command that runs something."""
+    found: list[list[str]] = []
+
+    def walk(node: object, words: list[str]) -> None:
+        children = getattr(node, "commands", None)
+        if children is None:
+            found.append(words)
+        for name, child in (children or {}).items():
+            walk(child, [*words, name])
+
+    walk(typer.main.get_command(cli_app.app), [])
+    return found
