@@ -1,0 +1,50 @@
+"""Settings of an evaluation. What the environment does is set by EnvSettings; what is judged and how, here."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from kalshi_ray.errors import ConfigError
+
+FillModels = Literal["auto", "pessimistic", "fitted", "optimistic", "band"]
+
+BAND = ("pessimistic", "fitted", "optimistic")
+
+
+class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How policies are judged. The defaults are those of the gates."""
+
+    seed: int = 0
+    baselines: tuple[str, ...] = ("hold", "random", "join-best")
+    fill_models: FillModels = "auto"  # auto: the whole band for policies whose orders rest, else pessimistic alone
+    match_random: bool = True  # the random baseline trades as often as the first judged policy
+    shard_markets: int = 64  # markets that one environment judges: never depends on the number of workers
+    rows: int = 32  # of them at a time
+    workers: int = 1  # 1: in this process; more: Ray tasks that share the views
+    level: float = 0.95  # of intervals
+    resamples: int = 4000  # of the bootstrap by event
+    markouts_s: tuple[float, ...] = (1.0, 10.0, 60.0, 300.0)
+    curve_points: int = 2000  # times at which the account is looked at: drawdown is measured between them
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        for name in ("shard_markets", "rows", "workers", "resamples", "curve_points"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"evaluation.{name} is {getattr(self, name)}, expected at least 1")
+        if not 0.5 < self.level < 1.0:
+            raise ConfigError(f"evaluation.level is {self.level}, expected more than 0.5 and less than 1")
+        if any(seconds <= 0 for seconds in self.markouts_s):
+            raise ConfigError(f"evaluation.markouts_s holds {self.markouts_s}, expected positive seconds")
+
+    def models_for(self, *, rests: bool, default: str) -> tuple[str, ...]:
+        """The fill models to run a policy under; `rests` says whether its orders can wait in a queue.
+
+        Orders that never rest fill alike under all models, so one of them stands for the band.
+        """
+        if self.fill_models == "auto":
+            return BAND if rests else (default,)
+        if self.fill_models == "band":
+            return BAND
+        return (self.fill_models,)

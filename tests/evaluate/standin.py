@@ -1,0 +1,114 @@
+"""Small ledgers made by hand: fills at random prices, booked by an account in plain Python that knows no kernel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kalshi_ray.core.units import DOLLAR, SECOND
+from kalshi_ray.evaluate.ledger import Ledger
+
+FILL = np.dtype(
+    [("row", "i4"), ("view", "i4"), ("venue_ns", "i8"), ("decision_ns", "i8"), ("side", "i1"), ("price", "i4")]
+    + [("size", "i8"), ("fee", "i8"), ("maker", "i1"), ("bid", "i4"), ("ask", "i4"), ("order_id", "i8")]
+)
+EPISODE = np.dtype(
+    [("row", "i4"), ("view", "i4"), ("steps", "i8"), ("seconds", "f8"), ("equity_start", "i8"), ("equity_end", "i8")]
+    + [("fees", "i8"), ("orders_sent", "i8"), ("orders_filled", "i8"), ("holds", "i8"), ("max_drawdown", "i8")]
+    + [("terminated", "?"), ("refused", "i8")]
+)
+BANKROLL = 100_000_000  # micros
+START = 1_700_000_000 * SECOND
+
+
+class Account:
+    """Cash and collateral as a person would book them: YES and NO contracts bought, pairs redeemed at a dollar."""
+
+    def __init__(self) -> None:
+        self.cash, self.yes, self.no = BANKROLL, 0, 0
+
+    def fill(self, side: int, price: int, size: int, fee: int) -> None:
+        self.cash -= fee + (price if side > 0 else DOLLAR - price) * size
+        self.yes, self.no = (self.yes + size, self.no) if side > 0 else (self.yes, self.no + size)
+        pairs = min(self.yes, self.no)
+        self.cash += pairs * DOLLAR
+        self.yes, self.no = self.yes - pairs, self.no - pairs
+
+    def equity(self, yes_price: int) -> int:
+        return self.cash + self.yes * yes_price + self.no * (DOLLAR - yes_price)
+
+
+def fill(market: int, second: float, side: int, price: int, size: int, **more: Any) -> tuple[int, dict[str, Any]]:
+    """One fill of `size` lots at `price` pips, `second` seconds after START."""
+    at = START + int(second * SECOND)
+    row = {"view": market, "venue_ns": at, "decision_ns": at, "side": side, "price": price, "size": size}
+    return market, {**row, "bid": -1, "ask": -1, **more}
+
+
+def ledger(
+    markets: int,
+    fills: list[tuple[int, dict[str, Any]]],
+    *,
+    end_price: int = 5_000,
+    settled: bool = False,
+    events: list[int] | None = None,
+    seconds: float = 3_600.0,
+) -> Ledger:
+    """A ledger of `markets` markets that did `fills`, all ending at `end_price` pips, settled there or marked."""
+    ordered = sorted(fills, key=lambda item: (item[0], item[1]["venue_ns"]))
+    records, owner = np.zeros(len(ordered), FILL), np.zeros(len(ordered), np.int32)
+    accounts = [Account() for _ in range(markets)]
+    for index, (market, row) in enumerate(ordered):
+        owner[index] = market
+        for name, value in row.items():
+            records[index][name] = value
+        accounts[market].fill(*(int(records[index][name]) for name in ("side", "price", "size", "fee")))
+    episodes = np.zeros(markets, EPISODE)
+    episodes["view"], episodes["equity_start"], episodes["terminated"] = np.arange(markets), BANKROLL, settled
+    episodes["equity_end"] = [one.equity(end_price) for one in accounts]
+    np.add.at(episodes["fees"], owner, records["fee"])
+    episodes["steps"], episodes["orders_sent"] = 10, np.bincount(owner, minlength=markets)
+    episodes["orders_filled"] = episodes["orders_sent"]
+    made = Ledger(
+        policy="standin",
+        fill_model="pessimistic",
+        tickers=tuple(f"M{market}" for market in range(markets)),
+        events=np.array(events if events is not None else range(markets), np.int32),
+        episodes=episodes,
+        fills=records,
+        fill_market=owner,
+        start_ns=np.full(markets, START),
+        end_ns=np.full(markets, START + int(seconds * SECOND)),
+        close_value=np.zeros(markets, np.int64),
+        book_known=np.ones(markets, bool),
+        curve_ns=np.array([START, START + int(seconds * SECOND)]),
+        curve=np.zeros(2, np.int64),
+        actions=np.zeros(0, np.int64),
+    )
+    curve = np.array([0, int(made.pnl.sum())])
+    return replace(made, curve=curve, close_value=made.final_value.copy())
+
+
+def random_ledger(seed: int, *, markets: int = 3, count: int = 30, **more: Any) -> Ledger:
+    """Random fills on both sides, with fees, makers and decision quotes."""
+    source = np.random.default_rng(seed)
+    fills = []
+    for index in range(count):
+        price = int(source.integers(1, 100)) * 100
+        fills.append(
+            fill(
+                int(source.integers(markets)),
+                index,
+                int(source.choice([-1, 1])),
+                price,
+                int(source.integers(1, 500)),
+                fee=int(source.integers(0, 5_000)),
+                maker=int(source.integers(2)),
+                bid=price - 100,
+                ask=price + 100,
+                order_id=index,
+            )
+        )
+    return ledger(markets, fills, end_price=int(source.integers(0, DOLLAR + 1)), **more)
