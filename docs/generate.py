@@ -1,0 +1,87 @@
+"""Rewrite the generated tables of README.md and docs/: `python docs/generate.py`. A test fails when one is out of date.
+
+A table stands between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import typer
+
+from kalshi_ray import config
+from kalshi_ray.cli.app import app
+from kalshi_ray.cli.defaults import LIBRARY_DEFAULTS
+from kalshi_ray.cli.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """The files that may hold generated tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def regenerated(text: str) -> str:
+    """The page with every generated table as it is today."""
+    return BLOCK.sub(lambda m: m.group(1) + tables(m.group("name")) + m.group(3), text)
+
+
+def tables(name: str) -> str:
+    """The generated table of that name, with its final newline."""
+    kind, _, argument = name.partition(".")
+    return {"commands": commands, "settings": settings, "library-defaults": library_defaults}[kind](argument)
+
+
+def commands(_: str) -> str:
+    """Every command with the first line of its help."""
+    found: list[tuple[str, str]] = []
+
+    def walk(node: object, words: list[str]) -> None:
+        children = getattr(node, "commands", None)
+        if children is None:
+            found.append((f"`{' '.join(words)}`", str(getattr(node, "help", "")).strip().splitlines()[0]))
+        for word, child in (children or {}).items():
+            walk(child, [*words, word])
+
+    walk(typer.main.get_command(app), ["kalshi-ray"])
+    return markdown(("command", "what it does"), found)
+
+
+def settings(section: str) -> str:
+    """The settings of one section with defaults and meanings."""
+    rows = [
+        (f"`{leaf.key}`", leaf.kind_name, f"`{config.toml_text(leaf.default)}`", leaf.meaning)
+        for leaf in config.leaves(Settings)
+        if leaf.key.partition(".")[0] == section
+    ]
+    return markdown(("setting", "type", "default", "meaning"), rows)
+
+
+def library_defaults(_: str) -> str:
+    """Defaults of the libraries that we do not use."""
+    return markdown(("library", "its option", "its default", "ours"), LIBRARY_DEFAULTS)
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def main() -> None:
+    """Rewrite every page whose tables changed."""
+    for path in pages():
+        text = path.read_text(encoding="utf-8")
+        made = regenerated(text)
+        if made != text:
+            path.write_text(made, encoding="utf-8")
+            sys.stdout.write(f"{path.relative_to(ROOT)}\n")
+
+
+if __name__ == "__main__":
+    main()
