@@ -1,0 +1,1 @@
+"""Benchmarks: every figure with its floor, and its peer or limit measured in the same run."""
