@@ -1,0 +1,1 @@
+"""Training on RLlib: runner, learner and the run around them."""

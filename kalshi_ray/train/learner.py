@@ -1,0 +1,250 @@
+"""A PPO learner whose minibatch loop does nothing that a plain PyTorch loop would not do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core import ALL_MODULES, DEFAULT_MODULE_ID
+from ray.rllib.utils.metrics import (
+    NUM_ENV_STEPS_TRAINED,
+    NUM_ENV_STEPS_TRAINED_LIFETIME,
+    NUM_MODULE_STEPS_TRAINED,
+    NUM_MODULE_STEPS_TRAINED_LIFETIME,
+)
+
+from kalshi_ray.errors import DataError
+from kalshi_ray.policy.network import MarketModule
+from kalshi_ray.policy.towers import MASKED
+from kalshi_ray.train.batch import TrainBatch, build_batch
+
+Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Tower:
+    """What one optimizer owns and how its loss comes about."""
+
+    name: str
+    parameters: list[torch.nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    loss: Callable[..., Loss]
+    columns: tuple[torch.Tensor, ...]
+    generator: torch.Generator
+
+
+class MarketLearner(PPOTorchLearner):
+    """Reads `learner_config_dict`: matmul, threads, split, tau_s, gae_lambda per step comes from RLlib's config."""
+
+    def build(self) -> None:
+        """Set the numerics of this process and build module and optimizers."""
+        options = self.config.learner_config_dict
+        torch.set_float32_matmul_precision(options["matmul"])
+        torch.set_num_threads(options["threads"])
+        self._split = bool(options["split"])
+        super().build()
+        seed = int(self.config.seed or 0)
+        names = ("policy", "value") if self._split else ("towers",)
+        self._generators = {name: torch.Generator().manual_seed(seed * 4 + i) for i, name in enumerate(names)}
+        self._pool = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) if self._split else None
+
+    def shutdown(self) -> None:
+        """Stop the second thread."""
+        if self._pool is not None:
+            self._pool.shutdown()
+        super().shutdown()
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """One fused Adam, or one for each tower so that two threads can own one each."""
+        module = self._module[module_id]
+        value = list(module.value.parameters())
+        owned = {id(p) for p in value}
+        groups = {"towers": list(module.parameters())}
+        if self._split:
+            groups = {"policy": [p for p in module.parameters() if id(p) not in owned], "value": value}
+        for name, parameters in groups.items():
+            self.register_optimizer(
+                module_id=module_id,
+                optimizer_name=name,
+                params=parameters,
+                lr_or_lr_schedule=config.lr,
+                optimizer=torch.optim.Adam(parameters, lr=1e-4, eps=1e-5, fused=True),
+            )
+
+    def update(
+        self,
+        *,
+        training_data: Any = None,
+        episodes: Any = None,
+        timesteps: dict[str, Any] | None = None,
+        num_epochs: int = 1,
+        minibatch_size: int | None = None,
+        _no_metrics_reduce: bool = False,
+        **_: Any,
+    ) -> Any:
+        """`num_epochs` passes over what the runners sampled."""
+        self._check_is_built()
+        self.before_gradient_based_update(timesteps=timesteps or {})
+        if training_data is not None:
+            training_data.solve_refs()
+            episodes = training_data.episodes
+        self._weights_seq_no += 1
+        module: MarketModule = self.module[DEFAULT_MODULE_ID].unwrapped()
+        with self.metrics.log_time((ALL_MODULES, "batch_timer")):
+            batch = build_batch(
+                episodes,
+                module.state_values,
+                discount=self.config.gamma,
+                tau_s=self.config.learner_config_dict["tau_s"],
+                gae_lambda=self.config.lambda_,
+            )
+        with self.metrics.log_time((ALL_MODULES, "minibatch_timer")):
+            seen = self._train(module, batch, num_epochs, minibatch_size or len(batch))
+        seen["vf_explained_var"] = batch.explained_variance
+        self._log(seen, len(batch) * num_epochs)
+        self.after_gradient_based_update(timesteps=timesteps or {})
+        return None if _no_metrics_reduce else self.metrics.reduce()
+
+    def _train(self, module: MarketModule, batch: TrainBatch, epochs: int, size: int) -> dict[str, float]:
+        module.train()
+        entropy = self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID].get_current_value()
+        losses = Losses(module, float(entropy), self.config.clip_param, self.config.vf_loss_coeff)
+        columns = {"policy": batch.policy_columns, "value": batch.value_columns, "towers": batch.all_columns}
+        towers = [
+            Tower(
+                name=name,
+                parameters=optimizer.param_groups[0]["params"],
+                optimizer=optimizer,
+                loss=getattr(losses, name),
+                columns=columns[name],
+                generator=generator,
+            )
+            for name, generator in self._generators.items()
+            for optimizer in [self.get_optimizer(DEFAULT_MODULE_ID, name)]
+        ]
+        clip = self.config.grad_clip
+        if self._pool is None:
+            return run_epochs(towers[0], epochs, size, clip)
+        # Without shared layers the two updates are independent, and torch lets go of the GIL.
+        waiting = self._pool.submit(run_epochs, towers[1], epochs, size, clip)
+        seen = run_epochs(towers[0], epochs, size, clip)
+        return seen | waiting.result()
+
+    def _log(self, seen: dict[str, float], trained: int) -> None:
+        wrong = [name for name, value in seen.items() if not np.isfinite(value)]
+        if wrong:
+            raise DataError(f"training diverged: {', '.join(wrong)} not finite", remedy="Lower the learning rate")
+        self.metrics.log_dict(seen, key=DEFAULT_MODULE_ID, window=1)
+        for owner, steps, lifetime in (
+            (DEFAULT_MODULE_ID, NUM_MODULE_STEPS_TRAINED, NUM_MODULE_STEPS_TRAINED_LIFETIME),
+            (ALL_MODULES, NUM_MODULE_STEPS_TRAINED, NUM_MODULE_STEPS_TRAINED_LIFETIME),
+            (ALL_MODULES, NUM_ENV_STEPS_TRAINED, NUM_ENV_STEPS_TRAINED_LIFETIME),
+        ):
+            self.metrics.log_value((owner, steps), trained, reduce="sum")
+            self.metrics.log_value((owner, lifetime), trained, reduce="lifetime_sum")
+
+    def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
+        """RLlib's state and the generators of the shuffles."""
+        state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
+        if self._check_component("shuffles", components, not_components):
+            state["shuffles"] = {name: g.get_state().numpy() for name, g in self._generators.items()}
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on with the same weights, optimizers and shuffles."""
+        super().set_state(state)
+        for name, drawn in state.get("shuffles", {}).items():
+            self._generators[name].set_state(torch.from_numpy(np.array(drawn)))
+
+
+@dataclass(frozen=True)
+class Losses:
+    """PPO's clipped loss with entropy over the legal actions, and the value loss."""
+
+    module: MarketModule
+    entropy: float
+    clip: float
+    value_coeff: float
+
+    def policy(
+        self,
+        observation: torch.Tensor,
+        illegal: torch.Tensor,
+        action: torch.Tensor,
+        logp: torch.Tensor,
+        advantage: torch.Tensor,
+    ) -> Loss:
+        """Loss of the policy tower on one minibatch."""
+        return self._surrogate(self.module.policy_logits(observation), illegal, action, logp, advantage)
+
+    def value(self, observation: torch.Tensor, target: torch.Tensor) -> Loss:
+        """Loss of the value tower on one minibatch."""
+        return self._squared(self.module.state_values(observation), target)
+
+    def towers(
+        self,
+        observation: torch.Tensor,
+        illegal: torch.Tensor,
+        action: torch.Tensor,
+        logp: torch.Tensor,
+        advantage: torch.Tensor,
+        target: torch.Tensor,
+    ) -> Loss:
+        """Both losses with one pass through what they share."""
+        logits, values = self.module.both(observation)
+        first, seen = self._surrogate(logits, illegal, action, logp, advantage)
+        second, more = self._squared(values, target)
+        return first + second, seen | more
+
+    def _surrogate(
+        self,
+        logits: torch.Tensor,
+        illegal: torch.Tensor,
+        action: torch.Tensor,
+        logp: torch.Tensor,
+        advantage: torch.Tensor,
+    ) -> Loss:
+        every = torch.log_softmax(logits.masked_fill(illegal, MASKED), -1)
+        change = every.gather(1, action)[:, 0] - logp
+        ratio = change.exp()
+        clipped = ratio.clamp(1.0 - self.clip, 1.0 + self.clip)
+        gain = torch.minimum(advantage * ratio, advantage * clipped).mean()
+        entropy = -(every.exp() * every).sum(-1).mean()
+        with torch.no_grad():
+            seen = {
+                "policy_loss": -gain,
+                "entropy": entropy,
+                "mean_kl_loss": (ratio - 1.0 - change).mean(),
+                "clip_fraction": (ratio != clipped).float().mean(),
+            }
+        return -gain - self.entropy * entropy, seen
+
+    def _squared(self, values: torch.Tensor, target: torch.Tensor) -> Loss:
+        error = torch.nn.functional.mse_loss(values, target)
+        return self.value_coeff * error, {"vf_loss": error.detach()}
+
+
+def run_epochs(tower: Tower, epochs: int, size: int, clip: float | None) -> dict[str, float]:
+    """Shuffle, cut, step. What is seen is the mean over the last epoch; a last short minibatch is left out."""
+    count = len(tower.columns[0])
+    size = min(size, count)
+    seen: list[dict[str, torch.Tensor]] = []
+    for _ in range(epochs):
+        order = torch.randperm(count, generator=tower.generator)
+        shuffled = [column.index_select(0, order) for column in tower.columns]
+        seen = [_step(tower, [c[at : at + size] for c in shuffled], clip) for at in range(0, count - size + 1, size)]
+    return {name: float(torch.stack([found[name] for found in seen]).mean()) for name in seen[0]}
+
+
+def _step(tower: Tower, columns: Sequence[torch.Tensor], clip: float | None) -> dict[str, torch.Tensor]:
+    tower.optimizer.zero_grad(set_to_none=True)
+    loss, seen = tower.loss(*columns)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(tower.parameters, clip or float("inf"))
+    tower.optimizer.step()
+    return {name: value.detach() for name, value in seen.items()} | {f"{tower.name}_grad_norm": norm.detach()}

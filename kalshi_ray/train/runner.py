@@ -1,0 +1,248 @@
+"""An env runner that asks the module once per step for all rows and writes straight into `[T, B]` columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, SAMPLE_TIMER, WEIGHTS_SEQ_NO
+
+from kalshi_ray.policy.inference import best_legal, draw_legal
+from kalshi_ray.policy.towers import MASKED
+from kalshi_ray.train.rollout import Rollout, to_episodes
+from kalshi_ray.train.sources import EnvSource, MaskedVectorEnv, RowsEnv
+
+MARKET = "market"
+"""Key of our own metrics and of our own part of the runner's state."""
+
+SUMMED = (
+    "fills", "maker_fills", "contracts", "fees", "refund", "spread_cost", "orders_sent", "orders_filled", "refused",
+    "reward_sum", "steps", "seconds", "holds", "max_drawdown",
+)  # fmt: skip
+"""Fields of an EPISODE record that are summed over the episodes of an iteration."""
+
+
+def runner_seed(seed: int, worker_index: int, *, evaluation: bool) -> int:
+    """A seed of its own for every runner."""
+    return int(np.random.SeedSequence([seed, worker_index, int(evaluation)]).generate_state(1)[0])
+
+
+class MarketRunner(SingleAgentEnvRunner):
+    """Steps the rows of one source. Hands over one `Rollout`, or episodes where `env_config["episodes"]` says so."""
+
+    env: MaskedVectorEnv | None
+
+    def make_env(self) -> None:
+        """Build the rows (called by RLlib's constructor before the module exists)."""
+        if self.worker_index:
+            torch.set_num_threads(1)  # one core a worker: the parallelism is between workers
+        if self.env is not None:
+            self.env.close()
+        options = self.config.env_config
+        seed = runner_seed(int(self.config.seed or 0), int(self.worker_index or 0), evaluation=self.config.in_evaluation)
+        source: EnvSource = options["source"]
+        self.num_envs = int(self.config.num_envs_per_env_runner)
+        self.env = MaskedVectorEnv(source.make(self.num_envs, seed))
+        self._rng = np.random.Generator(np.random.SFC64([seed, 1]))
+        self._as_episodes = bool(options["episodes"])
+        self._ramp_steps = 0 if self.config.in_evaluation else int(options["ramp_steps"])
+        self._batch = self.rows.new_batch()
+        self._needs_initial_reset = True
+        self._sums = {name: 0.0 for name in SUMMED}
+        self._counted = {"steps": 0, "reward": 0.0, "holds": 0, "free": 0, "episodes": 0}
+
+    @property
+    def rows(self) -> RowsEnv:
+        """The rows this runner steps."""
+        assert self.env is not None
+        return self.env.rows
+
+    @property
+    def cost_share(self) -> float:
+        """The share of spread and fees charged now: rises to 1 over the ramp, judged by the steps of the whole run."""
+        if self._ramp_steps <= 0:
+            return 1.0
+        return min(1.0, self.num_env_steps_sampled_lifetime / self._ramp_steps)
+
+    def assert_healthy(self) -> None:
+        """RLlib asks this of a restarted runner."""
+        assert self.env is not None and self.module is not None
+
+    def sample(
+        self,
+        *,
+        num_timesteps: int | None = None,
+        num_episodes: int | None = None,
+        explore: bool | None = None,
+        random_actions: bool = False,
+        force_reset: bool = False,
+    ) -> list[Any]:
+        """Steps by number, by finished episodes, or one fragment of the training batch."""
+        explore = bool(self.config.explore) if explore is None else explore
+        self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
+        with self.metrics.log_time(SAMPLE_TIMER):
+            self.rows.set_cost_share(self.cost_share)
+            if self._needs_initial_reset or force_reset or num_episodes is not None:
+                self.rows.reset_into(self._batch)
+                self._needs_initial_reset = False
+            if num_episodes is not None:
+                return self._whole_episodes(num_episodes, explore, random_actions)
+            if num_timesteps is None:
+                steps = self.config.get_rollout_fragment_length(self.worker_index)
+            else:
+                steps = -(-num_timesteps // self.num_envs)
+            return self._handed_over(self._roll(int(steps), explore, random_actions))
+
+    def _whole_episodes(self, count: int, explore: bool, random_actions: bool) -> list[Any]:
+        items: list[Any] = []
+        ended = 0
+        while ended < count:
+            rollout = self._roll(64, explore, random_actions)
+            ended += len(rollout.ends)
+            items += self._handed_over(rollout)
+        self._needs_initial_reset = True
+        return items
+
+    def _handed_over(self, rollout: Rollout) -> list[Any]:
+        if not self._as_episodes:
+            return [rollout]
+        assert self.env is not None
+        return list(to_episodes(rollout, self.env.single_observation_space, self.env.single_action_space))
+
+    def _roll(self, steps: int, explore: bool, random_actions: bool) -> Rollout:
+        """`steps` decisions of every row."""
+        rollout = self._columns(steps)
+        rollout.observation[0], rollout.mask[0] = self._batch.observation, self._batch.mask
+        ends: list[NDArray[np.int64]] = []
+        last: list[tuple[NDArray[np.float32], NDArray[np.bool_]]] = []
+        with torch.inference_mode():
+            for t in range(steps):
+                self._decide(rollout, t, explore, random_actions)
+                batch = replace(
+                    self._batch,
+                    observation=rollout.observation[t + 1],
+                    mask=rollout.mask[t + 1],
+                    reward=rollout.reward[t],
+                    terminated=rollout.terminated[t],
+                    truncated=rollout.truncated[t],
+                    elapsed=rollout.elapsed[t],
+                )
+                self.rows.step_into(rollout.action[t], batch)
+                ended = np.flatnonzero(rollout.terminated[t] | rollout.truncated[t])
+                if len(ended):
+                    ends.append(np.stack([np.full(len(ended), t), ended], axis=1))
+                    last.append((batch.final_observation[ended], batch.final_mask[ended]))
+        self._batch.observation[:], self._batch.mask[:] = rollout.observation[steps], rollout.mask[steps]
+        if ends:
+            rollout = replace(
+                rollout,
+                ends=np.concatenate(ends),
+                last_observation=np.concatenate([seen for seen, _ in last]),
+                last_mask=np.concatenate([legal for _, legal in last]),
+            )
+        self._count(rollout)
+        return rollout
+
+    def _columns(self, steps: int) -> Rollout:
+        rows, features = self._batch.observation.shape
+        actions = self._batch.mask.shape[1]
+        return Rollout(
+            observation=np.empty((steps + 1, rows, features), np.float32),
+            mask=np.empty((steps + 1, rows, actions), np.bool_),
+            action=np.empty((steps, rows), np.int64),
+            logp=np.empty((steps, rows), np.float32),
+            reward=np.empty((steps, rows), np.float32),
+            elapsed=np.empty((steps, rows), np.float32),
+            terminated=np.empty((steps, rows), np.bool_),
+            truncated=np.empty((steps, rows), np.bool_),
+            ends=np.empty((0, 2), np.int64),
+            last_observation=np.empty((0, features), np.float32),
+            last_mask=np.empty((0, actions), np.bool_),
+            logits=np.empty((steps, rows, actions), np.float32) if self._as_episodes else None,
+        )
+
+    def _decide(self, rollout: Rollout, t: int, explore: bool, random_actions: bool) -> None:
+        mask = rollout.mask[t]
+        if random_actions:
+            logits = np.zeros(mask.shape, np.float32)
+        else:
+            logits = self.module.policy_logits(torch.from_numpy(rollout.observation[t])).numpy()
+        if explore or random_actions:
+            draw_legal(logits, mask, self._rng.random(len(mask)), rollout.action[t], rollout.logp[t])
+        else:
+            best_legal(logits, mask, rollout.action[t])
+            rollout.logp[t] = 0.0
+        if rollout.logits is not None:
+            np.copyto(rollout.logits[t], np.where(mask, logits, np.float32(MASKED)))
+
+    def _count(self, rollout: Rollout) -> None:
+        steps, ended = len(rollout), len(rollout.ends)
+        self._increase_sampled_metrics(steps, ended)
+        self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=steps)
+        free = rollout.mask[:-1].sum(axis=2) > 1
+        counted = self._counted
+        counted["steps"] += steps
+        counted["reward"] += float(rollout.reward.sum(dtype=np.float64))
+        counted["free"] += int(free.sum())
+        counted["holds"] += int((free & (rollout.action == 0)).sum())
+        counted["episodes"] += ended
+        for record in self.rows.take_episodes():
+            self._log_episode_metrics(int(record["steps"]), float(record["reward_sum"]), 0.0)
+            for name in SUMMED:
+                self._sums[name] += float(record[name])
+
+    def get_metrics(self) -> Any:
+        """Metrics since the last call. `market/...` are sums and always there; the learner's driver forms ratios."""
+        for name, count in self._counted.items():
+            self.metrics.log_value((MARKET, name), count, reduce="sum")
+            self._counted[name] = 0
+        for name, total in self._sums.items():
+            self.metrics.log_value((MARKET, "episode", name), total, reduce="sum")
+            self._sums[name] = 0.0
+        self.metrics.log_value((MARKET, "cost_share"), self.cost_share, window=1)
+        return self.metrics.reduce()
+
+    def market_state(self) -> dict[str, Any]:
+        """Rows, cursors, generators and the standing observations."""
+        return {
+            "env": self.rows.get_state(),
+            "draws": self._rng.bit_generator.state,
+            "observation": self._batch.observation.copy(),
+            "mask": self._batch.mask.copy(),
+            "reset": self._needs_initial_reset,
+            "steps": self.num_env_steps_sampled_lifetime,
+        }
+
+    def restore_market(self, state: dict[str, Any]) -> None:
+        """Go on from a `market_state`."""
+        self.rows.set_state(state["env"])
+        self._rng.bit_generator.state = state["draws"]
+        self._batch.observation[:], self._batch.mask[:] = state["observation"], state["mask"]
+        self._needs_initial_reset = state["reset"]
+        self.num_env_steps_sampled_lifetime = state["steps"]
+
+    def get_state(
+        self,
+        components: str | Collection[str] | None = None,
+        *,
+        not_components: str | Collection[str] | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """RLlib's state and our own rows."""
+        state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
+        if self.env is not None and self._check_component(MARKET, components, not_components):
+            state[MARKET] = self.market_state()
+        return state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Weights, counters and, if they are there, the rows."""
+        super().set_state(state)
+        if MARKET in state and self.env is not None:
+            self.restore_market(state[MARKET])
+        elif NUM_ENV_STEPS_SAMPLED_LIFETIME in state:
+            self.num_env_steps_sampled_lifetime = int(state[NUM_ENV_STEPS_SAMPLED_LIFETIME])

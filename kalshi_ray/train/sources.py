@@ -1,0 +1,109 @@
+"""Where a runner gets its rows from: a recipe that travels to every worker, and the one shape RLlib sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from numpy.typing import NDArray
+
+from kalshi_ray.policy.network import ACTION_MASK, OBSERVATION, masked_space
+
+
+class RowsEnv(Protocol):
+    """What runners rely on: `MarketVectorEnv`, or a stand-in in tests."""
+
+    num_envs: int
+    single_observation_space: gym.spaces.Box
+    single_action_space: gym.spaces.Discrete
+
+    def new_batch(self) -> Any:
+        """Arrays for one step: a dataclass of `observation`, `mask`, `reward`, `terminated`, `truncated`,
+        `final_observation`, `final_mask` and `elapsed`."""
+
+    def reset_into(self, batch: Any) -> None:
+        """Start every row and write its first observation and mask."""
+
+    def step_into(self, actions: NDArray[np.int64], batch: Any) -> None:
+        """Advance every row by one decision; ended rows are reset in the same step."""
+
+    def take_episodes(self) -> NDArray[np.void]:
+        """Records of the episodes that ended since the last call."""
+
+    def set_cost_share(self, share: float) -> None:
+        """Charge this share of spread and fees from the next step on; the rest is refunded."""
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything needed to go on from here."""
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Gymnasium's reset."""
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Gymnasium's step with NEXT_STEP autoreset."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class EnvSource(Protocol):
+    """Makes the rows of one runner. Picklable, small: arrays travel by reference."""
+
+    def make(self, rows: int, seed: int) -> RowsEnv:
+        """`rows` fresh rows whose draws depend on `seed` alone."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """What a bundle records of it: session, checksum, environment settings, fingerprints."""
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """The spaces that RLlib sees: observation and mask in one Dict, and the action ids."""
+
+    observation: gym.spaces.Dict
+    action: gym.spaces.Discrete
+
+    @classmethod
+    def of(cls, env: RowsEnv) -> Spaces:
+        """The spaces of `env` with the mask beside the observation."""
+        actions = env.single_action_space
+        return cls(masked_space(env.single_observation_space, int(actions.n)), actions)
+
+
+class MaskedVectorEnv(VectorEnv[Any, Any, Any]):
+    """Rows as RLlib's stock runner wants them: the mask stands beside the observation instead of in `info`."""
+
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012  # gymnasium's own shape
+
+    def __init__(self, rows: RowsEnv) -> None:
+        self.rows = rows
+        spaces = Spaces.of(rows)
+        self.num_envs = rows.num_envs
+        self.single_observation_space, self.single_action_space = spaces.observation, spaces.action
+        self.observation_space = gym.vector.utils.batch_space(spaces.observation, rows.num_envs)
+        self.action_space = gym.vector.utils.batch_space(spaces.action, rows.num_envs)
+
+    def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """First observations and masks of all rows."""
+        observation, found = self.rows.reset(seed=seed, options=options)
+        return self._joined(observation, found), {}
+
+    def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """One decision of every row, NEXT_STEP autoreset."""
+        observation, reward, terminated, truncated, found = self.rows.step(np.asarray(actions))
+        return self._joined(observation, found), reward, terminated, truncated, {}
+
+    def close_extras(self, **_: Any) -> None:
+        """Let go of the rows."""
+        self.rows.close()
+
+    @staticmethod
+    def _joined(observation: Any, found: dict[str, Any]) -> dict[str, Any]:
+        return {OBSERVATION: np.array(observation), ACTION_MASK: np.array(found["action_mask"], np.int8)}
