@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 SLOTS = 4  # K: resting bid, resting ask, immediate bid, immediate ask
 MAX_COMMANDS = 3  # that one decision can send
-MAX_MESSAGES = 80  # that can wait between the exchange and one row
+MAX_MESSAGES = 128  # that can wait between the exchange and one row
 MAX_WALK = 32  # levels that one order may take
 
 
@@ -113,6 +113,7 @@ ORDER = np.dtype(
         ("amended_price", np.int32),
         ("amended_size", np.int64),
         ("amended_expires_ns", np.int64),
+        ("queue", np.int64),  # lots we believe in front of us, by the public book and prints alone
         ("bid_at_send", np.int32),  # best prices in pips when it was decided: what the spread cost is measured by
         ("ask_at_send", np.int32),
     ],
@@ -160,6 +161,19 @@ MESSAGE = np.dtype(
         ("venue_ns", np.int64),  # when it happened
         ("visible_ns", np.int64),  # when the trader may know
         ("after_row", np.int64),  # and not before it has seen the tape up to here
+    ],
+    align=True,
+)
+
+# What a quoting policy wants standing in the market: both sides at once, without an action table.
+QUOTE = np.dtype(
+    [
+        ("bid_price", np.int32),  # pips
+        ("ask_price", np.int32),
+        ("bid_size", np.int64),  # lots; 0: no order on that side
+        ("ask_size", np.int64),
+        ("bid_takes", np.int8),  # 1: immediate-or-cancel instead of post-only
+        ("ask_takes", np.int8),
     ],
     align=True,
 )
