@@ -17,6 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from kalshi_ray.core.orders import QUOTE
+from kalshi_ray.core.units import DOLLAR
 from kalshi_ray.errors import ContractError, UnknownName, UsageError
 
 BASELINES: Mapping[str, str] = {
@@ -80,8 +82,8 @@ def keyed_uniform(
     seed: int, market: NDArray[np.uint64], decision: NDArray[np.int64], *, stream: int = 0
 ) -> NDArray[np.float64]:
     """Uniform draws in [0, 1), shape [B], that depend on seed, market, decision index and stream alone."""
-    mixed = _scramble(np.uint64(seed & 0xFFFF_FFFF_FFFF_FFFF) + np.uint64(stream) * _GOLDEN + market)
-    mixed = _scramble(mixed ^ (decision.astype(np.uint64) * _GOLDEN))
+    key = np.uint64((seed + stream * int(_GOLDEN)) % 2**64)
+    mixed = _scramble(_scramble(market.astype(np.uint64) + key) ^ decision.astype(np.uint64))
     return np.asarray((mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
@@ -90,11 +92,10 @@ _GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 def _scramble(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The finaliser of splitmix64: every input bit moves every output bit."""
-    with np.errstate(over="ignore"):  # wrapping is the point
-        value = value + _GOLDEN
-        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
-        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
-        return np.asarray(value ^ (value >> np.uint64(31)))
+    value = value + _GOLDEN  # arrays of uint64 wrap, which is the point
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
+    return np.asarray(value ^ (value >> np.uint64(31)))
 
 
 def load_policy(spec: str, *, bundles: Callable[[str], Policy] | None = None) -> Policy:
@@ -177,8 +178,7 @@ def check_policy(policy: Policy, states: Sequence[PolicyState], *, seed: int = 0
     for step, (state, answer) in enumerate(zip(states, first, strict=True)):
         _check_answer(policy, state, answer, step)
     for step, (one, two) in enumerate(zip(first, _replay(policy, states, seed), strict=True)):
-        if one.tobytes() != two.tobytes():
-            row = int(np.flatnonzero(one != two)[0])
+        for row in np.flatnonzero(one != two)[:1]:
             raise ContractError(
                 f"policy {policy.name!r} is not deterministic: step {step}, row {row}, seed {seed}: "
                 f"first {one[row]}, then {two[row]}",
@@ -186,20 +186,22 @@ def check_policy(policy: Policy, states: Sequence[PolicyState], *, seed: int = 0
             )
 
 
+_ARRAYS = ("observation", "mask", "rows", "decision", "market")
+
+
+def _copy(array: NDArray[Any]) -> NDArray[Any]:
+    """A writable copy to the byte: `copy` would leave out the padding of records."""
+    return np.frombuffer(bytearray(array.tobytes()), array.dtype).reshape(array.shape)
+
+
 def _replay(policy: Policy, states: Sequence[PolicyState], seed: int) -> list[NDArray[Any]]:
     answers = []
     policy.reset(np.unique(states[0].market), seed)
     for step, state in enumerate(states):
-        shown = replace(
-            state,
-            observation=state.observation.copy(),
-            mask=state.mask.copy(),
-            rows=state.rows.copy(),
-            decision=state.decision.copy(),
-            market=state.market.copy(),
-        )
+        copies: dict[str, Any] = {name: _copy(getattr(state, name)) for name in _ARRAYS}
+        shown = replace(state, **copies)
         answers.append(np.array(decide(policy, shown)))
-        for name in ("observation", "mask", "rows", "decision", "market"):
+        for name in _ARRAYS:
             if getattr(shown, name).tobytes() != getattr(state, name).tobytes():
                 raise ContractError(
                     f"policy {policy.name!r} wrote to `{name}` at step {step}",
@@ -230,4 +232,15 @@ def _check_actions(name: str, state: PolicyState, answer: NDArray[Any], step: in
 
 
 def _check_quotes(name: str, answer: NDArray[Any], step: int) -> None:
-    raise NotImplementedError
+    if answer.dtype != QUOTE:
+        raise ContractError(f"policy {name!r} answered with {answer.dtype} at step {step}, expected core.orders.QUOTE")
+    bids, asks = answer["bid_size"] > 0, answer["ask_size"] > 0
+    breaches = {
+        "a negative size": (answer["bid_size"] < 0) | (answer["ask_size"] < 0),
+        "a bid off (0, $1)": bids & ((answer["bid_price"] <= 0) | (answer["bid_price"] >= DOLLAR)),
+        "an ask off (0, $1)": asks & ((answer["ask_price"] <= 0) | (answer["ask_price"] >= DOLLAR)),
+        "a bid at or above its own ask": bids & asks & (answer["bid_price"] >= answer["ask_price"]),
+    }
+    for breach, where in breaches.items():
+        for row in np.flatnonzero(where):
+            raise ContractError(f"policy {name!r} quotes {breach} at step {step}, row {row}: {answer[row]}")

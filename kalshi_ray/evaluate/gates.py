@@ -1,0 +1,160 @@
+"""The two gates of promotion as data: every check with its number, its bound and its reason.
+
+Both are judged on the pessimistic edge: the fill model with the lowest net P&L of those that were run. Thin or poor
+data closes a gate whatever the numbers say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from kalshi_ray.evaluate.intervals import MIN_STRONG
+from kalshi_ray.evaluate.metrics import Figures
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition of a gate."""
+
+    name: str
+    passed: bool
+    value: float | None  # None: not computable, which never passes
+    bound: str
+    reason: str
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict: open only if every check passed."""
+
+    name: Literal["viable", "production"]
+    fill_model: str  # the one it was judged on
+    checks: tuple[Check, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a bundle may pass."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why it is closed; empty when it is open."""
+        return [check.reason for check in self.checks if not check.passed]
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What the data can show, whatever the policy did."""
+
+    depth: str  # full | best
+    band_complete: bool  # all three fill models were run, or the policy's orders never rest
+    full_cost: bool = True
+
+
+def pessimistic(by_model: Sequence[Figures]) -> Figures:
+    """The figures with the lowest net P&L."""
+    return min(by_model, key=lambda figures: figures.money.net)
+
+
+def judge(by_model: Sequence[Figures], baselines: Mapping[str, float], evidence: Evidence) -> tuple[Gate, Gate]:
+    """The viable and the production gate; `baselines` are pessimistic net dollars by name, without the oracle."""
+    figures = pessimistic(by_model)
+    common = (*_data_checks(figures, evidence), _profit(figures), _interval(figures))
+    viable = (
+        *common,
+        _above("win rate per trade", figures.rates.win_rate, 0.45),
+        _below("drawdown on peak capital", figures.capital.drawdown_on_peak, 0.20),
+    )
+    production = (
+        *common,
+        _above("Sharpe", figures.capital.sharpe, 1.0, without=figures.capital.sharpe_remark),
+        _above("win rate per trade", figures.rates.win_rate, 0.52),
+        _below("drawdown on peak capital", figures.capital.drawdown_on_peak, 0.15),
+        _at_least("profitable share of markets traded", figures.rates.episode_win_rate, 0.70),
+        _beats_baselines(figures, baselines),
+    )
+    return (
+        Gate(name="viable", fill_model=figures.fill_model, checks=viable),
+        Gate(name="production", fill_model=figures.fill_model, checks=production),
+    )
+
+
+def _data_checks(figures: Figures, evidence: Evidence) -> tuple[Check, ...]:
+    counts = figures.counts
+    return (
+        Check(
+            name="full depth",
+            passed=evidence.depth == "full",
+            value=None,
+            bound="depth: full",
+            reason=f"depth: {evidence.depth}: best-quote data alone opens no gate",
+        ),
+        Check(
+            name="fill models",
+            passed=evidence.band_complete and evidence.full_cost,
+            value=None,
+            bound="pessimistic, fitted and optimistic",
+            reason="the orders can rest, so all three fill models are needed: run with fill_models = band",
+        ),
+        Check(
+            name="events",
+            passed=counts.events >= MIN_STRONG,
+            value=counts.events,
+            bound=f"at least {MIN_STRONG}",
+            reason=figures.net_per_market.remark,
+        ),
+        Check(
+            name="trades",
+            passed=counts.trades > 0,
+            value=counts.trades,
+            bound="at least 1",
+            reason="no trade: there is nothing to judge",
+        ),
+    )
+
+
+def _profit(figures: Figures) -> Check:
+    return _above("return on peak capital", figures.capital.return_on_peak, 0.0)
+
+
+def _interval(figures: Figures) -> Check:
+    interval = figures.net_per_market
+    return _above(
+        f"lower end of the {interval.level:.0%} interval of net P&L per market, $",
+        interval.low,
+        0.0,
+        without=interval.remark,
+    )
+
+
+def _beats_baselines(figures: Figures, baselines: Mapping[str, float]) -> Check:
+    if not baselines:
+        return Check(
+            name="better than every baseline", passed=False, value=None, bound="at least one", reason="no baseline ran"
+        )
+    best = max(baselines, key=lambda name: baselines[name])
+    return Check(
+        name="better than every baseline",
+        passed=figures.money.net > baselines[best],
+        value=figures.money.net,
+        bound=f"above ${baselines[best]:.2f} ({best})",
+        reason=f"net ${figures.money.net:.2f} is not above {best} with ${baselines[best]:.2f}",
+    )
+
+
+def _above(name: str, value: float | None, bound: float, *, without: str = "not computable") -> Check:
+    return _check(name, value, value is not None and value > bound, f"above {bound:g}", without)
+
+
+def _at_least(name: str, value: float | None, bound: float) -> Check:
+    return _check(name, value, value is not None and value >= bound, f"at least {bound:g}", "not computable")
+
+
+def _below(name: str, value: float | None, bound: float) -> Check:
+    return _check(name, value, value is not None and value < bound, f"below {bound:g}", "not computable")
+
+
+def _check(name: str, value: float | None, passed: bool, bound: str, without: str) -> Check:
+    if value is None:
+        return Check(name=name, passed=False, value=None, bound=bound, reason=f"{name}: {without}")
+    return Check(name=name, passed=passed, value=value, bound=bound, reason=f"{name} is {value:.4g}, expected {bound}")

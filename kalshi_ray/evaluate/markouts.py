@@ -1,0 +1,56 @@
+"""Where the mid stood some seconds after each fill: adverse selection shows here before it shows in P&L."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from kalshi_ray.core.tape import ViewPack
+from kalshi_ray.core.units import CENT, MICROSECOND, SECOND
+from kalshi_ray.evaluate.hindsight import Hindsight, look_back
+
+NO_MID = -1  # half pips: a side was missing or the book unknown
+
+
+class Markout(msgspec.Struct, frozen=True, kw_only=True):
+    """Mean of side x (mid after `seconds` - price) over contracts, cents, fees apart; None without such fills."""
+
+    seconds: float
+    taker_cents: float | None
+    taker_fills: int
+    maker_cents: float | None
+    maker_fills: int
+
+
+def mids_after(
+    pack: ViewPack, view: int, fills: NDArray[np.void], *, seconds: Sequence[float], position: int, feed_us: int
+) -> tuple[NDArray[np.int32], Hindsight]:
+    """Twice the mid in pips [fills, horizons], NO_MID where there is none, and the end of the view."""
+    delays = np.array([int(delay * SECOND) for delay in seconds], np.int64)
+    asked = (fills["venue_ns"][:, None] + delays[None, :]).ravel() // MICROSECOND
+    order = np.argsort(asked, kind="stable")
+    seen = look_back(pack, view, fills=fills, query_us=asked[order], position=position, feed_us=feed_us)
+    twice = np.full(len(asked), NO_MID, np.int32)
+    twice[order] = np.where((seen.bid >= 0) & (seen.ask >= 0), seen.bid + seen.ask, NO_MID)
+    return twice.reshape(len(fills), len(delays)), seen
+
+
+def markouts_of(
+    fills: NDArray[np.void], twice_mids: NDArray[np.int32], seconds: Sequence[float]
+) -> tuple[Markout, ...]:
+    """One Markout by horizon; `twice_mids` [fills, horizons] as `mids_after` gives them."""
+    found = []
+    for column, delay in enumerate(seconds):
+        known = twice_mids[:, column] != NO_MID
+        values = {}
+        for word, wanted in (("taker", 0), ("maker", 1)):
+            chosen = known & ((fills["maker"] != 0) == bool(wanted))
+            size = fills["size"][chosen].astype(np.float64)
+            moves = fills["side"][chosen] * (twice_mids[chosen, column] / 2 - fills["price"][chosen]) / CENT
+            values[f"{word}_cents"] = float((moves * size).sum() / size.sum()) if len(size) else None
+            values[f"{word}_fills"] = len(size)
+        found.append(Markout(seconds=delay, **values))  # type: ignore[arg-type]  # keys are spelled above
+    return tuple(found)
