@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
@@ -15,6 +15,7 @@ import typer
 from kalshi_ray import config
 from kalshi_ray.cli.app import app
 from kalshi_ray.cli.defaults import LIBRARY_DEFAULTS
+from kalshi_ray.cli.describe import BY_NAME
 from kalshi_ray.cli.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,9 @@ def regenerated(text: str) -> str:
 def tables(name: str) -> str:
     """The generated table of that name, with its final newline."""
     kind, _, argument = name.partition(".")
+    if kind in BY_NAME:
+        table = BY_NAME[kind](argument)
+        return markdown(table.columns, table.rows)
     return {"commands": commands, "settings": settings, "library-defaults": library_defaults}[kind](argument)
 
 
@@ -63,8 +67,15 @@ def settings(section: str) -> str:
 
 
 def library_defaults(_: str) -> str:
-    """Defaults of the libraries that we do not use."""
-    return markdown(("library", "its option", "its default", "ours"), LIBRARY_DEFAULTS)
+    """Defaults of the libraries that differ from the documents'."""
+    header = ("library", "its option", "its default", "the documents'", "setting")
+    return markdown(
+        header,
+        [
+            (d.library, f"`{d.option}`", f"`{d.default}`", f"`{d.documents}`", d.setting and f"`{d.setting}`")
+            for d in LIBRARY_DEFAULTS
+        ],
+    )
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
