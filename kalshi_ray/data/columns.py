@@ -21,16 +21,16 @@ NAMES = ("market", "recv_ns", "exch_ns", "sid", "kind", "side", "price", "size",
 class Columns(NamedTuple):
     """A run of updates in arrival order, each array of shape [N]; units and codes as in data.schema.UPDATES."""
 
-    market: NDArray[np.int32]
-    recv_ns: NDArray[np.int64]
-    exch_ns: NDArray[np.int64]
-    sid: NDArray[np.int32]
-    kind: NDArray[np.int8]
-    side: NDArray[np.int8]
-    price: NDArray[np.int32]
-    size: NDArray[np.int64]
-    taker: NDArray[np.int8]
-    flags: NDArray[np.int8]
+    market: NDArray[Any]  # int32
+    recv_ns: NDArray[Any]  # int64
+    exch_ns: NDArray[Any]  # int64
+    sid: NDArray[Any]  # int32
+    kind: NDArray[Any]  # int8
+    side: NDArray[Any]  # int8
+    price: NDArray[Any]  # int32
+    size: NDArray[Any]  # int64
+    taker: NDArray[Any]  # int8
+    flags: NDArray[Any]  # int8
 
 
 def columns_of(updates: pa.Table | Iterable[pa.RecordBatch]) -> Iterator[Columns]:
@@ -59,7 +59,7 @@ def split_large_sizes(batches: list[Columns]) -> Columns:
     A delta or print becomes several of its kind. A level of a snapshot keeps the largest size that fits, and deltas
     after the end of its snapshot add the rest. Rare, and therefore plain: the whole session is copied once.
     """
-    whole = Columns(*(np.concatenate(parts) for parts in zip(*batches)))
+    whole = Columns(*[np.concatenate(parts) for parts in zip(*batches)])
     sized = np.isin(whole.kind, (Kind.SNAPSHOT_LEVEL, Kind.DELTA, Kind.TRADE))
     large = np.flatnonzero(sized & (np.abs(whole.size) > LARGEST_SIZE))
     sources: list[int] = []  # row that an added row is a copy of
@@ -78,14 +78,18 @@ def split_large_sizes(batches: list[Columns]) -> Columns:
             sizes.append(sign * min(left, LARGEST_SIZE))
             left -= LARGEST_SIZE
     whole = whole._replace(size=kept)
-    added = Columns(*(column[sources] for column in whole))
+    added = Columns(*[column[sources] for column in whole])
     added.size[:] = sizes
     added.kind[added.kind == Kind.SNAPSHOT_LEVEL] = Kind.DELTA
     after = np.maximum(np.array(places, np.int64) - 1, 0)
     added.recv_ns[:] = np.maximum(added.recv_ns, whole.recv_ns[after])  # a delta after its snapshot's end comes with it
     order = np.argsort(np.array(places, np.int64), kind="stable")
     spots = np.array(places, np.int64)[order]
-    return Columns(*(read_only(np.insert(old, spots, new[order])) for old, new in zip(whole, added)))
+    return Columns(*[_inserted(kept_rows, spots, more[order]) for kept_rows, more in zip(whole, added)])
+
+
+def _inserted(column: NDArray[Any], spots: NDArray[np.int64], more: NDArray[Any]) -> NDArray[Any]:
+    return read_only(np.insert(column, spots, more))
 
 
 def _end_of_snapshot(columns: Columns, row: int) -> int:

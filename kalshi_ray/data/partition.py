@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.tape import ASK_SIDE, LAG_UNKNOWN, OFF_BOOK, TAKER_BOUGHT, TAKER_SOLD, Kind, Status
 from kalshi_ray.core.units import DOLLAR
-from kalshi_ray.data.columns import LARGEST_SIZE, Columns
+from kalshi_ray.data.columns import LARGEST_SIZE
 from kalshi_ray.data.schema import FLAG_BLOCK
 
 SNAPSHOT_LEVEL, SNAPSHOT_END, DELTA, TRADE, GAP = (int(kind) for kind in list(Kind)[:5])
@@ -97,7 +97,7 @@ def count_rows(columns, view_of, rows, tally):  # type: ignore[no-untyped-def]
             tally.values += 1
         elif kind == FEE:
             tally.values += 2
-        elif kind == SCHEDULE or kind == SIGNAL:
+        elif kind in (SCHEDULE, SIGNAL):
             tally.values += 1
 
 
@@ -108,7 +108,7 @@ def _fault_of(kind, market, side, price, size, lag):  # type: ignore[no-untyped-
         return FAULT_FUTURE
     if market < 0 and kind != GAP and kind != STATUS and kind != SIGNAL:
         return FAULT_ALL
-    if (kind == SNAPSHOT_LEVEL or kind == DELTA) and side != 0 and side != 1:
+    if kind in (SNAPSHOT_LEVEL, DELTA) and side != 0 and side != 1:
         return FAULT_SIDE
     if (kind == SNAPSHOT_LEVEL and size < 0) or (kind == TRADE and size <= 0):
         return FAULT_SIZE
@@ -123,7 +123,7 @@ def _fault_of(kind, market, side, price, size, lag):  # type: ignore[no-untyped-
 
 @kernel
 def _lag(recv_ns, exch_ns):  # type: ignore[no-untyped-def]
-    """Receive time less exchange time in microseconds; a longer one than a row can hold is cut, LAG_UNKNOWN if unknown."""
+    """Receive time less exchange time in microseconds, cut to what a row can hold; LAG_UNKNOWN where it is."""
     if exch_ns == 0:
         return LAG_UNKNOWN
     return min(recv_ns // 1000 - exch_ns // 1000, LARGEST_LAG)
@@ -132,7 +132,7 @@ def _lag(recv_ns, exch_ns):  # type: ignore[no-untyped-def]
 @kernel
 def _flags(kind, side, taker, flags, tick):  # type: ignore[no-untyped-def]
     """The bits of a tape row."""
-    if kind == SNAPSHOT_LEVEL or kind == DELTA:
+    if kind in (SNAPSHOT_LEVEL, DELTA):
         return ASK_SIDE if side == 1 else 0
     if kind != TRADE:
         return 0

@@ -78,31 +78,9 @@ def build_pack_from_tables(
     rows = mark_and_order(rows, starts, stops, bool(part.tally["trades"][0]))
     views["start"], views["stop"] = starts, stops
     report("keyframes", 3, 4)
-    keyframes, levels = build_keyframes(rows, views, axes.axes, values)
-    events = tuple(dict.fromkeys(table.events[market] for market in part.markets))
-    sibling_rows, sibling_start = np.empty(0, SIBLING), np.zeros(len(events) + 1, np.int64)
-    if siblings:
-        sibling_rows, sibling_start = build_siblings(rows, views, axes.axes, values, len(events))
+    pack = _assemble(rows, values, views, part, axes, table, manifest, siblings)
     report("keyframes", 4, 4)
-    pack = ViewPack(
-        session=manifest.id,
-        checksum=checksum,
-        tickers=tuple(table.tickers[market] for market in part.markets),
-        events=events,
-        updates=rows,
-        views=views,
-        keyframes=keyframes,
-        levels=levels,
-        axes=axes.axes,
-        grids=axes.grids,
-        values=values,
-        siblings=sibling_rows,
-        sibling_start=sibling_start,
-        depth=manifest.depth,
-        sizes=manifest.sizes,
-        has_trades=manifest.has_trades,
-        signals=tuple(manifest.signals),
-    )
+    pack = replace(pack, checksum=checksum)
     return pack if len(chosen) == len(asked) else subset_pack(pack, np.flatnonzero(np.isin(views["market"], asked)))
 
 
@@ -247,6 +225,43 @@ def _place(
         _raise_fault(tally, columns, first_row, table)
         first_row += len(columns.market)
     return updates, values
+
+
+def _assemble(
+    rows: NDArray[np.void],
+    values: NDArray[np.int64],
+    views: NDArray[np.void],
+    part: _Parting,
+    axes: Axes,
+    table: MarketTable,
+    manifest: Manifest,
+    siblings: bool,
+) -> ViewPack:
+    """The pack of placed and marked rows: keyframes, decision points and sibling rows are added here."""
+    keyframes, levels = build_keyframes(rows, views, axes.axes, values)
+    events = tuple(dict.fromkeys(table.events[market] for market in part.markets))
+    sibling_rows, sibling_start = np.empty(0, SIBLING), np.zeros(len(events) + 1, np.int64)
+    if siblings:
+        sibling_rows, sibling_start = build_siblings(rows, views, axes.axes, values, len(events))
+    return ViewPack(
+        session=manifest.id,
+        checksum="",
+        tickers=tuple(table.tickers[market] for market in part.markets),
+        events=events,
+        updates=rows,
+        views=views,
+        keyframes=keyframes,
+        levels=levels,
+        axes=axes.axes,
+        grids=axes.grids,
+        values=values,
+        siblings=sibling_rows,
+        sibling_start=sibling_start,
+        depth=manifest.depth,
+        sizes=manifest.sizes,
+        has_trades=manifest.has_trades,
+        signals=tuple(manifest.signals),
+    )
 
 
 def _raise_fault(tally: NDArray[np.void], columns: Columns, first_row: int, table: MarketTable) -> None:

@@ -81,7 +81,7 @@ def test_each_view_is_the_rows_of_its_market_in_order_of_arrival(drawn: list[tup
         assert [own[i]["side"] for i in priced] == [int(found[i]["flags"] & ASK_SIDE) for i in priced]
         venue = found["recv_ns"] // 1000 * 1000 - found["lag_us"].astype(np.int64) * 1000
         assert (np.diff(venue) >= 0).all()
-    assert {t for t in pack.tickers} == {f"M{m}" for m in {r["market"] for r in rows}}
+    assert set(pack.tickers) == {f"M{m}" for m in {r["market"] for r in rows}}
 
 
 def test_a_market_without_updates_has_no_view() -> None:
@@ -156,7 +156,7 @@ def test_an_exchange_time_hours_before_receipt_is_cut_to_what_a_row_holds() -> N
 
 
 def test_time_running_backwards_is_refused_with_market_and_row() -> None:
-    with pytest.raises(SessionDamaged, match="M0, update 1: .*backwards"):
+    with pytest.raises(SessionDamaged, match=r"M0, update 1: .*backwards"):
         pack_of([end(5), delta(4, BID, 100, 5)])
 
 
@@ -332,7 +332,7 @@ def test_a_subset_shares_the_large_arrays() -> None:
 def sibling_reference(rows: list[dict[str, Any]], markets: list[int]) -> list[tuple[int, ...]]:
     """Best prices of one event replayed in order of arrival with dictionaries."""
     books: dict[int, tuple[dict[int, int], dict[int, int]]] = {m: ({}, {}) for m in markets}
-    best = {m: (0, DOLLAR) for m in markets}
+    best = dict.fromkeys(markets, (0, DOLLAR))
     found = []
     for r in rows:
         m = r["market"]
