@@ -1,0 +1,313 @@
+"""Two public shapes over one kernel: `MarketVectorEnv` with B rows, and `MarketEnv`, plain Gymnasium, with one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from kalshi_ray.core.features import FACTS
+from kalshi_ray.core.jit import as_rows
+from kalshi_ray.core.matching import VENUE
+from kalshi_ray.core.orders import QUOTE
+from kalshi_ray.core.rules import PPM
+from kalshi_ray.core.tape import ViewPack
+from kalshi_ray.core.trader import TRADER
+from kalshi_ray.env.kernel import reset_rows, start_next, step_rows
+from kalshi_ray.env.records import EPISODE, FILL, PROGRESS
+from kalshi_ray.env.samplers import DONE, Sampler, ViewSampler
+from kalshi_ray.env.settings import EnvSettings
+from kalshi_ray.errors import NothingToDo, UsageError
+
+FILLS_PER_STEP = 256  # more than one row can hear between two decisions
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step gives, in arrays that the caller owns: B rows, F features, A actions."""
+
+    observation: NDArray[np.float32]  # [B, F] after the step; of the following episode where one ended
+    mask: NDArray[np.bool_]  # [B, A] legal actions for `observation`
+    reward: NDArray[np.float32]  # [B]
+    terminated: NDArray[np.bool_]  # [B] settled by the venue
+    truncated: NDArray[np.bool_]  # [B] tape or episode length ended
+    final_observation: NDArray[np.float32]  # [B, F] last of the ended episode, where one ended
+    final_mask: NDArray[np.bool_]  # [B, A]
+    elapsed: NDArray[np.float32]  # [B] seconds that the step covered
+
+    @classmethod
+    def empty(cls, rows: int, features: int, actions: int) -> Batch:
+        """Arrays of zeros for `rows` rows."""
+        return cls(
+            observation=np.zeros((rows, features), np.float32),
+            mask=np.zeros((rows, actions), np.bool_),
+            reward=np.zeros(rows, np.float32),
+            terminated=np.zeros(rows, np.bool_),
+            truncated=np.zeros(rows, np.bool_),
+            final_observation=np.zeros((rows, features), np.float32),
+            final_mask=np.zeros((rows, actions), np.bool_),
+            elapsed=np.zeros(rows, np.float32),
+        )
+
+
+class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
+    """B bankrolls, each in one market at a time.
+
+    As a Gymnasium vector environment it follows NEXT_STEP autoreset and carries the mask in `info["action_mask"]`. Env
+    runners use `reset_into` and `step_into`, which reset in the same step, keep the last observation of an ended episode
+    and write into a `Batch` that the caller owns.
+    """
+
+    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
+
+    def __init__(
+        self,
+        pack: ViewPack,
+        settings: EnvSettings | None = None,
+        *,
+        num_envs: int,
+        seed: int = 0,
+        views: NDArray[np.int32] | None = None,
+        sampler: Sampler | None = None,
+        log_fills: bool = False,
+    ) -> None:
+        if num_envs < 1:
+            raise UsageError(f"an environment needs at least one row, got {num_envs}")
+        self.settings = settings or EnvSettings()
+        self.pack, self.num_envs = pack, num_envs
+        self._actions, self._layout = self.settings.actions, self.settings.layout
+        chosen = np.arange(len(pack.views), dtype=np.int32) if views is None else np.asarray(views, np.int32)
+        self._chosen, self._given_sampler = chosen, sampler is not None
+        self._sampler = sampler or self._default_sampler(seed)
+        self.single_observation_space = gym.spaces.Box(self._layout.low, self._layout.high, dtype=np.float32)
+        self.single_action_space = gym.spaces.Discrete(self._actions.size)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._make_state(seed, log_fills)
+        self._batch = self.new_batch()
+        self._reset_due = np.zeros(num_envs, np.bool_)
+
+    def _default_sampler(self, seed: int) -> Sampler:
+        order = "random" if self.settings.start == "random" else "cycle"
+        return ViewSampler(
+            self.pack, self._chosen, order=order, seed=seed, anywhere=self.settings.start == "random"
+        )
+
+    def _make_state(self, seed: int, log_fills: bool) -> None:
+        pack, rows, levels = self.pack, self.num_envs, self.pack.max_levels
+        self._traders = as_rows(np.zeros(rows, TRADER))
+        self._venues = as_rows(np.zeros(rows, VENUE))
+        self._progress = as_rows(np.zeros(rows, PROGRESS))
+        self._seed_rows(seed)
+        self._seen = (np.zeros((rows, 2, levels), np.int64), np.zeros((rows, 2, levels), np.int64))
+        self._market = (np.zeros((rows, 2, levels), np.int64), np.zeros((rows, 2, levels), np.int64))
+        self._rules, self._reward_rules = as_rows(self.settings.rules()), as_rows(self.settings.reward_rules())
+        self._tape = (
+            as_rows(pack.updates),
+            pack.values,
+            pack.axes,
+            as_rows(pack.views),
+            as_rows(pack.siblings),
+            pack.sibling_start,
+        )
+        self._keys = (as_rows(pack.keyframes), as_rows(pack.levels))
+        layout = self._layout
+        self._layout_arrays = (layout.index, layout.low, layout.high, pack.grids, as_rows(self._actions.table))
+        facts = np.zeros(1, FACTS)
+        self._facts, self._flat = as_rows(facts), facts.view(np.float32)
+        self._fills = as_rows(np.zeros(rows * FILLS_PER_STEP if log_fills else 0, FILL))
+        self._fill_count = np.zeros(1, np.int64)
+        self._kept_fills: list[NDArray[np.void]] = []
+        self._episodes = as_rows(np.zeros(rows, EPISODE))
+        self._episode_count = np.zeros(1, np.int64)
+        self._kept_episodes: list[NDArray[np.void]] = []
+        self._no_quotes = as_rows(np.zeros(rows, QUOTE))
+        self._no_actions = np.zeros(rows, np.int64)
+        self._no_skip = np.zeros(rows, np.bool_)
+
+    def _seed_rows(self, seed: int) -> None:
+        self._progress["seed"] = np.random.SeedSequence(seed).generate_state(self.num_envs, np.uint64)
+
+    @property
+    def rows(self) -> NDArray[np.void]:
+        """What each row knows: [B] TRADER records (`core.trader`). Read it, do not write it."""
+        return self._traders
+
+    @property
+    def playing(self) -> NDArray[np.bool_]:
+        """[B] rows that have an episode; all of them, unless the sampler has run out."""
+        return np.asarray(self._progress["idle"] == 0)
+
+    @property
+    def actions(self) -> Any:
+        """The action space."""
+        return self._actions
+
+    @property
+    def layout(self) -> Any:
+        """The observation layout."""
+        return self._layout
+
+    def new_batch(self) -> Batch:
+        """Arrays of the right shapes for `reset_into` and `step_into`."""
+        return Batch.empty(self.num_envs, self._layout.size, self._actions.size)
+
+    def set_cost_share(self, share: float) -> None:
+        """Charge this share of spread and fee in full and refund the rest in the ledger. Training only; 1: no refund."""
+        if not 0 <= share <= 1:
+            raise UsageError(f"the cost share lies between 0 and 1, got {share}")
+        self._rules["cost_share_ppm"] = round(share * PPM)
+
+    def reset_into(self, batch: Batch) -> None:
+        """Start an episode in every row and write its first observation and mask."""
+        for row in range(self.num_envs):
+            self._choose_next(row)
+        rows = (self._traders, self._venues, self._progress)
+        reset_rows(
+            rows, self._tape, self._keys, self._seen, self._market, self._rules, self._layout_arrays, self._facts,
+            self._flat, self._fills, self._fill_count, batch.observation, batch.mask,
+        )  # fmt: skip
+        self._refill()
+
+    def step_into(self, actions: NDArray[np.int64], batch: Batch) -> None:
+        """Step every row with its action id; ended rows start anew in the same step."""
+        self._check_actions(actions)
+        self._step(actions, self._no_quotes, 0, self._no_skip, batch)
+
+    def step_quotes_into(self, quotes: NDArray[np.void], batch: Batch) -> None:
+        """Step every row with its desired orders, [B] QUOTE records, through the same risk, matching and fees."""
+        if quotes.dtype != QUOTE or quotes.shape != (self.num_envs,):
+            raise UsageError(f"quotes must be {self.num_envs} QUOTE records, got {quotes.dtype} {quotes.shape}")
+        self._step(self._no_actions, as_rows(quotes), 1, self._no_skip, batch)
+
+    def _check_actions(self, actions: NDArray[np.int64]) -> None:
+        if actions.shape != (self.num_envs,) or actions.dtype != np.int64:
+            raise UsageError(f"actions must be int64 of shape ({self.num_envs},), got {actions.dtype} {actions.shape}")
+        if actions.min() < 0 or actions.max() >= self._actions.size:
+            raise UsageError(
+                f"action {int(actions.max() if actions.min() >= 0 else actions.min())} is not in "
+                f"{self._actions.name}, which has ids 0 to {self._actions.size - 1}"
+            )
+
+    def _step(self, actions: Any, quotes: Any, quoting: int, skip: NDArray[np.bool_], batch: Batch) -> None:
+        rows = (self._traders, self._venues, self._progress)
+        log = (self._fills, self._fill_count, self._episodes, self._episode_count)
+        decision = (actions, quotes, quoting, skip)
+        out = (
+            batch.observation, batch.mask, batch.reward, batch.terminated, batch.truncated,
+            batch.final_observation, batch.final_mask, batch.elapsed,
+        )  # fmt: skip
+        step_rows(
+            rows, self._tape, self._keys, self._seen, self._market, self._rules, self._reward_rules,
+            self._layout_arrays, self._facts, self._flat, log, decision, out,
+        )  # fmt: skip
+        if self._fill_count[0] or self._episode_count[0]:
+            self._keep_logs()
+            self._refill()
+
+    def _keep_logs(self) -> None:
+        fills, episodes = int(self._fill_count[0]), int(self._episode_count[0])
+        if fills:
+            self._kept_fills.append(np.array(self._fills[:fills]))
+        if episodes:
+            self._kept_episodes.append(np.array(self._episodes[:episodes]))
+        self._fill_count[0] = self._episode_count[0] = 0
+
+    def _refill(self) -> None:
+        for row in np.flatnonzero(self._progress["needs_next"]):
+            self._choose_next(int(row))
+
+    def _choose_next(self, row: int) -> None:
+        view, start = self._sampler.next(row)
+        progress = self._progress
+        progress["needs_next"][row] = 0
+        if view == DONE:
+            view, start = -1, -1
+        progress["next_view"][row], progress["next_start"][row] = view, start
+
+    def take_fills(self) -> NDArray[np.void]:
+        """FILL records since the last call, in the order in which they were heard; needs `log_fills`."""
+        taken = np.concatenate(self._kept_fills) if self._kept_fills else np.zeros(0, FILL)
+        self._kept_fills.clear()
+        return taken
+
+    def take_episodes(self) -> NDArray[np.void]:
+        """EPISODE records finished since the last call."""
+        taken = np.concatenate(self._kept_episodes) if self._kept_episodes else np.zeros(0, EPISODE)
+        self._kept_episodes.clear()
+        return taken
+
+    # -- Gymnasium
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Start every row; a seed also restarts the built-in sampler and the latency draws."""
+        if seed is not None:
+            self._seed_rows(seed)
+            self._progress["episodes"] = 0
+            if not self._given_sampler:
+                self._sampler = self._default_sampler(seed)
+        self._reset_due[:] = False
+        self.reset_into(self._batch)
+        return self._batch.observation.copy(), {"action_mask": self._batch.mask.copy()}
+
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """NEXT_STEP autoreset: the step after an end ignores its action and gives the first observation."""
+        actions = np.asarray(actions, np.int64)
+        self._check_actions(actions)
+        batch, fresh = self._batch, self._reset_due.copy()
+        self._step(actions, self._no_quotes, 0, fresh, batch)
+        batch.reward[fresh], batch.terminated[fresh], batch.truncated[fresh] = 0.0, False, False
+        ended = batch.terminated | batch.truncated
+        observation, mask = batch.observation.copy(), batch.mask.copy()
+        observation[ended], mask[ended] = batch.final_observation[ended], batch.final_mask[ended]
+        self._reset_due[:] = ended
+        info = {"action_mask": mask, "refused": self._traders["refused"].copy(), "elapsed": batch.elapsed.copy()}
+        return observation, batch.reward.astype(np.float64), batch.terminated.copy(), batch.truncated.copy(), info
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """[B, A] legal actions now."""
+        return self._batch.mask.copy()
+
+    # -- state
+
+    def get_state(self) -> dict[str, Any]:
+        """Rows, books, cursors and generators: `set_state` goes on exactly here."""
+        return {
+            "traders": self._traders.tobytes(),
+            "venues": self._venues.tobytes(),
+            "progress": self._progress.tobytes(),
+            "books": [array.tobytes() for array in (*self._seen, *self._market)],
+            "rules": self._rules.tobytes(),
+            "sampler": self._sampler.get_state(),
+            "reset_due": self._reset_due.tobytes(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on where `get_state` was called, on the same views with the same settings."""
+        for array, stored in (
+            (self._traders, state["traders"]),
+            (self._venues, state["venues"]),
+            (self._progress, state["progress"]),
+            (self._rules, state["rules"]),
+            (self._reset_due, state["reset_due"]),
+            *zip((*self._seen, *self._market), state["books"], strict=True),
+        ):
+            if len(stored) != array.nbytes:
+                raise UsageError(f"the state holds {len(stored)} bytes where {array.nbytes} are expected: other settings?")
+            array[...] = np.frombuffer(stored, array.dtype).reshape(array.shape)
+        self._sampler.set_state(state["sampler"])
+
+
+def check_playable(pack: ViewPack) -> None:
+    """Refuse a pack in which nothing can be played."""
+    if not len(pack.views):
+        raise NothingToDo(f"session {pack.session} has no market", remedy="See `kalshi-ray sessions list`")
