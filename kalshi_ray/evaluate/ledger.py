@@ -74,10 +74,6 @@ class Ledger:
     episodes: NDArray[np.void]  # [N] EPISODE, aligned with `tickers`
     fills: NDArray[np.void]  # FILL, by market and then in order of execution
     fill_market: NDArray[np.int32]  # index into the N markets, one per fill, ascending
-    start_ns: NDArray[np.int64]  # [N] the episode began
-    end_ns: NDArray[np.int64]  # [N] settlement or last update
-    close_value: NDArray[np.int64]  # [N] micros for the final position down the shown ladder, taker fee paid
-    book_known: NDArray[np.bool_]  # [N] whether there was a book to close against
     curve_ns: NDArray[np.int64]  # [G] ascending
     curve: NDArray[np.int64]  # [G] micros: sum over markets of equity less bankroll
     actions: NDArray[np.int64]  # [A] decisions by action id; empty for policies that quote
@@ -88,21 +84,28 @@ class Ledger:
         return np.asarray(self.episodes["equity_end"] - self.episodes["equity_start"], np.int64)
 
     @property
-    def final_value(self) -> NDArray[np.int64]:
-        """What settlement or mark gave for the final position, micros by market, [N]."""
-        return self.pnl - _by_market(self, cash_flow(self.fills))
-
-    @property
-    def position(self) -> NDArray[np.int64]:
-        """Signed lots at the end of the recording, before settlement, by market, [N]."""
-        return _by_market(self, self.fills["side"].astype(np.int64) * self.fills["size"])
-
-    @property
     def closed_pnl(self) -> NDArray[np.int64]:
         """Net micros by market, [N]: settled where settled, otherwise closed down the shown ladder; at an unknown
         book the position is worth nothing. Headline figures and gates use this."""
-        settled = self.episodes["terminated"].astype(bool)
-        return np.where(settled, self.pnl, self.pnl - self.final_value + self.close_value)
+        episodes = self.episodes
+        closed = episodes["cash_end"] + episodes["ladder_value"] - episodes["equity_start"]
+        return np.where(self.settled, self.pnl, closed)
+
+    @property
+    def settled(self) -> NDArray[np.bool_]:
+        """Which markets the venue settled, [N]."""
+        return np.asarray(self.episodes["terminated"] != 0)
+
+    @property
+    def stranded(self) -> NDArray[np.bool_]:
+        """Which markets ended with a position and without a book to close it against, [N]."""
+        episodes = self.episodes
+        return np.asarray(~self.settled & (episodes["book_known"] == 0) & (episodes["position_end"] != 0))
+
+    @property
+    def end_ns(self) -> NDArray[np.int64]:
+        """Settlement or last update by market, [N]."""
+        return np.asarray(self.episodes["ended_ns"], np.int64)
 
     @property
     def closed_curve(self) -> NDArray[np.int64]:
@@ -130,17 +133,20 @@ def reconcile(ledger: Ledger) -> None:
 
     Raises DataError naming the first market where money came from nowhere.
     """
-    position, value = ledger.position, ledger.final_value
+    episodes, fills = ledger.episodes, ledger.fills
+    position = _by_market(ledger, fills["side"].astype(np.int64) * fills["size"])
+    fees = _by_market(ledger, fills["fee"].astype(np.int64))
+    value = ledger.pnl - _by_market(ledger, cash_flow(fills))  # of the position, on the YES axis
     low, high = np.minimum(position, 0) * DOLLAR, np.maximum(position, 0) * DOLLAR
-    fees = _by_market(ledger, ledger.fills["fee"].astype(np.int64))
     # A scalar settlement floors its payout to the cent and books the rest as a fee.
-    floored = np.where(ledger.episodes["terminated"], MICROS_PER_CENT, 1)
-    extra = ledger.episodes["fees"] - fees
-    wrong = (value < low) | (value > high) | (extra < 0) | (extra >= floored)
+    rounding = np.where(ledger.settled, MICROS_PER_CENT, 1)
+    extra = episodes["fees"] - fees
+    wrong = (value < low) | (value > high) | (extra < 0) | (extra >= rounding) | (position != episodes["position_end"])
     for market in np.flatnonzero(wrong)[:1]:
         raise DataError(
-            f"{ledger.tickers[market]}, policy {ledger.policy}: {position[market]} lots cannot be worth "
-            f"{value[market]} micros (fees by fill {fees[market]}, by episode {ledger.episodes['fees'][market]})",
+            f"{ledger.tickers[market]}, policy {ledger.policy}: {position[market]} lots by fills and "
+            f"{episodes['position_end'][market]} by episode cannot be worth {value[market]} micros "
+            f"(fees {fees[market]} and {episodes['fees'][market]})",
             remedy="Fills and episodes of the environment disagree; this is a fault of the program",
         )
 
@@ -218,10 +224,8 @@ def trades_of(ledger: Ledger, parts: NDArray[np.void]) -> NDArray[np.void]:
 def _end_trades(ledger: Ledger, trades: NDArray[np.void], unfinished: NDArray[np.bool_]) -> None:
     """Pay what was held to the end: by settlement, or at its mark and down the ladder."""
     held = np.flatnonzero(unfinished)
-    market = trades["market"][held]
-    settled = ledger.episodes["terminated"].astype(bool)[market]
-    final = ledger.final_value[market]
-    trades["ending"][held] = np.where(settled, int(Ending.SETTLED), int(Ending.OPEN))
+    market, flow = trades["market"][held], _by_market(ledger, cash_flow(ledger.fills))
+    trades["ending"][held] = np.where(ledger.settled[market], int(Ending.SETTLED), int(Ending.OPEN))
     trades["closed_ns"][held] = ledger.end_ns[market]
-    trades["pnl"][held] += final
-    trades["closed_pnl"][held] += np.where(settled, final, ledger.close_value[market])
+    trades["pnl"][held] += (ledger.pnl - flow)[market]
+    trades["closed_pnl"][held] += (ledger.closed_pnl - flow)[market]

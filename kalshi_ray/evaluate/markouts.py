@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.core.units import CENT, MICROSECOND, SECOND
-from kalshi_ray.evaluate.hindsight import Hindsight, look_back
+from kalshi_ray.evaluate.hindsight import best_prices
 
 NO_MID = -1  # half pips: a side was missing or the book unknown
 
@@ -26,16 +26,16 @@ class Markout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def mids_after(
-    pack: ViewPack, view: int, fills: NDArray[np.void], *, seconds: Sequence[float], position: int, feed_us: int
-) -> tuple[NDArray[np.int32], Hindsight]:
-    """Twice the mid in pips [fills, horizons], NO_MID where there is none, and the end of the view."""
+    pack: ViewPack, view: int, fills: NDArray[np.void], *, seconds: Sequence[float], feed_us: int
+) -> NDArray[np.int32]:
+    """Twice the mid in pips, [fills, horizons], NO_MID where there is none."""
     delays = np.array([int(delay * SECOND) for delay in seconds], np.int64)
     asked = (fills["venue_ns"][:, None] + delays[None, :]).ravel() // MICROSECOND
     order = np.argsort(asked, kind="stable")
-    seen = look_back(pack, view, fills=fills, query_us=asked[order], position=position, feed_us=feed_us)
+    bid, ask = best_prices(pack, view, fills=fills, query_us=asked[order], feed_us=feed_us)
     twice = np.full(len(asked), NO_MID, np.int32)
-    twice[order] = np.where((seen.bid >= 0) & (seen.ask >= 0), seen.bid + seen.ask, NO_MID)
-    return twice.reshape(len(fills), len(delays)), seen
+    twice[order] = np.where((bid >= 0) & (ask >= 0), bid + ask, NO_MID)
+    return twice.reshape(len(fills), len(delays))
 
 
 def markouts_of(

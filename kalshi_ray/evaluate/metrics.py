@@ -140,12 +140,12 @@ def count(ledger: Ledger, trades: NDArray[np.void]) -> Counts:
     episodes, unfinished = ledger.episodes, ~is_trade(trades)
     return Counts(
         events=len(np.unique(ledger.events)),
-        days=days_covered(ledger.start_ns, ledger.end_ns),
+        days=days_covered(episodes["started_ns"], ledger.end_ns),
         markets=len(ledger.tickers),
-        settled_markets=int(episodes["terminated"].astype(bool).sum()),
+        settled_markets=int(ledger.settled.sum()),
         markets_traded=len(np.unique(ledger.fill_market)),
         decisions=int(episodes["steps"].sum()),
-        hours=float((ledger.end_ns - ledger.start_ns).sum()) / SECOND / 3600,
+        hours=float((ledger.end_ns - episodes["started_ns"]).sum()) / SECOND / 3600,
         orders_sent=int(episodes["orders_sent"].sum()),
         orders_filled=int(episodes["orders_filled"].sum()),
         fills=len(ledger.fills),
@@ -154,7 +154,7 @@ def count(ledger: Ledger, trades: NDArray[np.void]) -> Counts:
         stake_dollars=float(trades["stake"].sum()) / MICROS_PER_DOLLAR,
         trades=int(is_trade(trades).sum()),
         open_positions=int(unfinished.sum()),
-        unknown_books=int((~ledger.book_known[trades["market"][unfinished]]).sum()),
+        unknown_books=int(ledger.stranded.sum()),
         refused=int(episodes["refused"].sum()),
     )
 
@@ -169,11 +169,10 @@ def days_covered(start_ns: NDArray[np.int64], end_ns: NDArray[np.int64]) -> int:
 
 def money(ledger: Ledger) -> Money:
     """Where the net came from."""
-    settled = ledger.episodes["terminated"].astype(bool)
+    settled = ledger.settled
     marked, net = int(ledger.pnl.sum()), int(ledger.closed_pnl.sum())
     fees, spread = int(ledger.episodes["fees"].sum()), spread_paid(ledger.fills)
     lots = int(ledger.fills["size"].sum())
-    stranded = ~settled & ~ledger.book_known
 
     def per_contract(micros: int) -> float | None:
         return micros / MICROS_PER_CENT / (lots / CONTRACT) if lots else None
@@ -187,7 +186,7 @@ def money(ledger: Ledger) -> Money:
         spread=spread / MICROS_PER_DOLLAR,
         fees=fees / MICROS_PER_DOLLAR,
         closing=(marked - net) / MICROS_PER_DOLLAR,
-        net_at_last_mark=(net + int((ledger.pnl - ledger.closed_pnl)[stranded].sum())) / MICROS_PER_DOLLAR,
+        net_at_last_mark=(net + int((ledger.pnl - ledger.closed_pnl)[ledger.stranded].sum())) / MICROS_PER_DOLLAR,
         gross_cents=per_contract(marked + spread + fees),
         spread_cents=per_contract(spread),
         fees_cents=per_contract(fees),

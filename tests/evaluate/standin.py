@@ -8,17 +8,9 @@ from typing import Any
 import numpy as np
 
 from kalshi_ray.core.units import DOLLAR, SECOND
+from kalshi_ray.env.records import EPISODE, FILL
 from kalshi_ray.evaluate.ledger import Ledger
 
-FILL = np.dtype(
-    [("row", "i4"), ("view", "i4"), ("venue_ns", "i8"), ("decision_ns", "i8"), ("side", "i1"), ("price", "i4")]
-    + [("size", "i8"), ("fee", "i8"), ("maker", "i1"), ("bid", "i4"), ("ask", "i4"), ("order_id", "i8")]
-)
-EPISODE = np.dtype(
-    [("row", "i4"), ("view", "i4"), ("steps", "i8"), ("seconds", "f8"), ("equity_start", "i8"), ("equity_end", "i8")]
-    + [("fees", "i8"), ("orders_sent", "i8"), ("orders_filled", "i8"), ("holds", "i8"), ("max_drawdown", "i8")]
-    + [("terminated", "?"), ("refused", "i8")]
-)
 BANKROLL = 100_000_000  # micros
 START = 1_700_000_000 * SECOND
 
@@ -68,6 +60,11 @@ def ledger(
     episodes = np.zeros(markets, EPISODE)
     episodes["view"], episodes["equity_start"], episodes["terminated"] = np.arange(markets), BANKROLL, settled
     episodes["equity_end"] = [one.equity(end_price) for one in accounts]
+    episodes["position_end"] = [one.yes - one.no for one in accounts]
+    episodes["cash_end"] = episodes["equity_end"] if settled else [one.cash for one in accounts]
+    episodes["ladder_value"] = [one.equity(end_price) - one.cash for one in accounts]
+    episodes["book_known"], episodes["started_ns"] = 1, START
+    episodes["ended_ns"] = START + int(seconds * SECOND)
     np.add.at(episodes["fees"], owner, records["fee"])
     episodes["steps"], episodes["orders_sent"] = 10, np.bincount(owner, minlength=markets)
     episodes["orders_filled"] = episodes["orders_sent"]
@@ -79,16 +76,12 @@ def ledger(
         episodes=episodes,
         fills=records,
         fill_market=owner,
-        start_ns=np.full(markets, START),
-        end_ns=np.full(markets, START + int(seconds * SECOND)),
-        close_value=np.zeros(markets, np.int64),
-        book_known=np.ones(markets, bool),
         curve_ns=np.array([START, START + int(seconds * SECOND)]),
         curve=np.zeros(2, np.int64),
         actions=np.zeros(0, np.int64),
     )
     curve = np.array([0, int(made.pnl.sum())])
-    return replace(made, curve=curve, close_value=made.final_value.copy())
+    return replace(made, curve=curve)
 
 
 def random_ledger(seed: int, *, markets: int = 3, count: int = 30, **more: Any) -> Ledger:

@@ -1,4 +1,4 @@
-"""The book after the fact: best prices at any time, and what closing at the end would bring."""
+"""The book after the fact: best prices at any time, and where the mid went after a fill."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from kalshi_ray.core.tape import GapCause, Kind, Status, ViewPack
 from kalshi_ray.core.units import CONTRACT, DOLLAR, MILLISECOND, SECOND, Side
 from kalshi_ray.data.schema import MARKETS, UPDATES, Manifest
 from kalshi_ray.data.views import build_pack_from_tables
-from kalshi_ray.evaluate.hindsight import Hindsight, look_back
-from tests.evaluate.standin import FILL
+from kalshi_ray.env.records import FILL
+from kalshi_ray.evaluate.hindsight import best_prices
+from kalshi_ray.evaluate.markouts import markouts_of, mids_after
 
 BID, ASK = Side.BID, Side.ASK
 LEVELS = [(BID, 4_900, 10), (BID, 4_800, 20), (ASK, 5_100, 10), (ASK, 5_200, 20)]
@@ -35,59 +36,40 @@ def tape(later: list[tuple[float, Kind, int, int, int]]) -> ViewPack:
     )
 
 
-def at_end(pack: ViewPack, position: int, fills: list[tuple[float, int, int, int]] | None = None) -> Hindsight:
-    """The end of the view for `position` contracts after taking fills (second, side, price, contracts)."""
-    records = np.zeros(len(fills or []), FILL)
-    for record, (second, side, price, size) in zip(records, fills or [], strict=True):
-        record["venue_ns"] = SECOND * 1000 + int(second * SECOND)
-        record["side"], record["price"], record["size"] = side, price, size * CONTRACT
-    nothing = np.zeros(0, np.int64)
-    return look_back(pack, 0, fills=records, query_us=nothing, position=position * CONTRACT, feed_us=0)
-
-
-def fee(*levels: tuple[int, int]) -> int:
-    """Taker fee of one order over (price, contracts), rounded up to a direct member's precision in all."""
-    exact = sum(0.07 * size * price / DOLLAR * (1 - price / DOLLAR) * 1_000_000 for price, size in levels)
-    return int(np.ceil(exact / 100 - 1e-9) * 100)
+def asked(*seconds: float) -> np.ndarray:
+    """Times after the snapshot, in microseconds."""
+    return (SECOND * 1000 + np.array(seconds) * SECOND).astype(np.int64) // 1000
 
 
 def test_best_prices_are_those_after_all_rows_of_that_time() -> None:
     pack = tape([(2.0, Kind.DELTA, BID, 5_000, 300), (4.0, Kind.DELTA, BID, 5_000, -300)])
-    asked = (SECOND * 1000 + np.array([0.0, 1.9, 2.0, 3.9, 4.0, 9.0]) * SECOND).astype(np.int64) // 1000
-    seen = look_back(pack, 0, fills=np.zeros(0, FILL), query_us=asked, position=0, feed_us=0)
-    assert seen.bid.tolist() == [4_900, 4_900, 5_000, 5_000, 4_900, 4_900]
-    assert seen.ask.tolist() == [5_100] * 6
+    times = asked(0.0, 1.9, 2.0, 3.9, 4.0, 9.0)
+    bid, ask = best_prices(pack, 0, fills=np.zeros(0, FILL), query_us=times, feed_us=0)
+    assert bid.tolist() == [4_900, 4_900, 5_000, 5_000, 4_900, 4_900]
+    assert ask.tolist() == [5_100] * 6
 
 
 def test_what_we_took_is_not_shown_again() -> None:
-    pack = tape([])
     fills = np.zeros(1, FILL)
     fills["venue_ns"], fills["side"], fills["price"], fills["size"] = SECOND * 1001, +1, 5_100, 10 * CONTRACT
-    asked = (SECOND * 1000 + np.array([0.5, 1.0, 2.0]) * SECOND).astype(np.int64) // 1000
-    seen = look_back(pack, 0, fills=fills, query_us=asked, position=0, feed_us=0)
-    assert seen.ask.tolist() == [5_100, 5_200, 5_200]
+    _, ask = best_prices(tape([]), 0, fills=fills, query_us=asked(0.5, 1.0, 2.0), feed_us=0)
+    assert ask.tolist() == [5_100, 5_200, 5_200]
 
 
-def test_a_long_position_is_sold_down_the_bids_with_taker_fee() -> None:
-    value = at_end(tape([]), 15).close_value
-    assert value == CONTRACT * (10 * 4_900 + 5 * 4_800) - fee((4_900, 10), (4_800, 5))
+def test_an_unknown_book_has_no_best_prices() -> None:
+    pack = tape([(2.0, Kind.GAP, -1, 0, GapCause.SEQUENCE)])
+    bid, ask = best_prices(pack, 0, fills=np.zeros(0, FILL), query_us=asked(1.0, 3.0), feed_us=0)
+    assert bid.tolist() == [4_900, -1] and ask.tolist() == [5_100, -1]
 
 
-def test_a_short_position_is_bought_back_up_the_asks_with_taker_fee() -> None:
-    value = at_end(tape([]), -15).close_value
-    assert value == -CONTRACT * (10 * 5_100 + 5 * 5_200) - fee((5_100, 10), (5_200, 5))
-
-
-def test_what_finds_no_size_is_worth_nothing() -> None:
-    assert at_end(tape([]), 40).close_value == at_end(tape([]), 30).close_value
-    assert at_end(tape([]), -40).close_value == at_end(tape([]), -30).close_value - 10 * CONTRACT * DOLLAR
-
-
-def test_closing_does_not_find_the_size_that_we_took_before() -> None:
-    sold = at_end(tape([]), 5, [(1.0, -1, 4_900, 10)])
-    assert sold.close_value == CONTRACT * 5 * 4_800 - fee((4_800, 5))
-
-
-def test_after_a_gap_there_is_no_book_to_close_against() -> None:
-    seen = at_end(tape([(2.0, Kind.GAP, -1, 0, GapCause.SEQUENCE)]), 15)
-    assert not seen.known and seen.close_value == 0
+def test_markouts_weigh_the_move_of_the_mid_by_size() -> None:
+    pack = tape([(2.0, Kind.DELTA, BID, 5_000, 300)])
+    fills = np.zeros(2, FILL)
+    fills["venue_ns"], fills["side"] = SECOND * 1000 + np.array([1, 1]) * SECOND, [+1, -1]
+    fills["price"], fills["size"], fills["maker"] = [4_900, 5_100], [100, 300], 1
+    mids = mids_after(pack, 0, fills, seconds=(0.5, 5.0), feed_us=0)
+    assert mids.tolist() == [[10_000, 10_100]] * 2
+    soon, later = markouts_of(fills, mids, (0.5, 5.0))
+    assert soon.maker_cents == 1.0 and soon.taker_cents is None
+    assert later.maker_cents == (100 * 1.5 + 300 * 0.5) / 400
+    assert (later.maker_fills, later.taker_fills) == (2, 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -85,11 +83,14 @@ def test_what_is_open_at_the_end_is_listed_but_is_no_trade() -> None:
     assert (trade["ending"], trade["pnl"], trade["closed_ns"]) == (Ending.OPEN, 50_000, book.end_ns[0])
 
 
-def test_an_unknown_book_gives_an_open_position_no_closing_value() -> None:
-    book = ledger(1, [fill(0, 1, +1, 4_000, 100)], end_price=4_500)
-    book = replace(book, close_value=np.zeros(1, np.int64), book_known=np.zeros(1, bool))
-    assert book.pnl.tolist() == [50_000]
-    assert book.closed_pnl.tolist() == [-400_000]
+@pytest.mark.parametrize(("side", "lost"), [(+1, 400_000), (-1, 600_000)])
+def test_an_unknown_book_leaves_an_open_position_worth_nothing(side: int, lost: int) -> None:
+    book = ledger(1, [fill(0, 1, side, 4_000, 100)], end_price=4_500)
+    book.episodes["ladder_value"], book.episodes["book_known"] = 0, 0
+    (trade,) = trades_of(book, parts_of(book))
+    assert book.pnl.tolist() == [side * 50_000] and trade["pnl"] == side * 50_000
+    assert book.closed_pnl.tolist() == [-lost] and trade["closed_pnl"] == -lost
+    assert book.stranded.all()
 
 
 def test_no_fills_means_no_trades() -> None:
@@ -108,5 +109,5 @@ def test_money_from_nowhere_is_refused_by_name() -> None:
 def test_fees_missing_from_an_episode_are_refused() -> None:
     book = ledger(1, [fill(0, 1, +1, 4_000, 100, fee=7)])
     book.episodes["fees"][0] = 0
-    with pytest.raises(DataError, match="fees by fill 7"):
+    with pytest.raises(DataError, match="fees 7 and 0"):
         reconcile(book)
