@@ -1,0 +1,272 @@
+"""What each market of a pack was like: counts, times in each state, spread, depth, decision points by quarter.
+
+One replay per view; selection and analysis read the same record. Times are receive times; a state counts from the row
+that brought it to the next row. "Open" means: book known, market active, neither locked nor crossed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kalshi_ray.core.book import is_crossed
+from kalshi_ray.core.jit import as_rows, kernel
+from kalshi_ray.core.tape import OFF_BOOK, TAKER_BOUGHT, TAKER_SOLD, Kind, Status, ViewPack
+from kalshi_ray.core.units import CENT, DOLLAR
+from kalshi_ray.data.replay import Replay, Tape, apply_row, decide_until, make_replay, note_change, start_view, tape_of
+from kalshi_ray.telemetry import Progress
+
+REGIMES = (2, 5, 10, 20)  # cents: bounds between spread regimes
+_BOUND_2, _BOUND_5, _BOUND_10, _BOUND_20 = (cents * CENT for cents in REGIMES)
+QUARTERS, HOURS, PHASES = 4, 24, 10
+HOUR_NS = 3_600_000_000_000
+ACTIVE = int(Status.ACTIVE)
+SNAPSHOT_END, DELTA, TRADE, GAP = int(Kind.SNAPSHOT_END), int(Kind.DELTA), int(Kind.TRADE), int(Kind.GAP)
+
+# States of a quote. Only an open one can be traded on.
+UNKNOWN, INACTIVE, CROSSED, OPEN = 0, 1, 2, 3
+
+MEASURES = np.dtype(
+    [
+        ("updates", np.int64),
+        ("snapshots", np.int64),
+        ("deltas", np.int64),
+        ("trades", np.int64),  # block and off-grid prints included
+        ("off_book", np.int64),  # of which block or off-grid
+        ("traded", np.int64),  # lots
+        ("gaps", np.int64),
+        ("damaged", np.int64),  # times a level would have gone below zero
+        ("first_ns", np.int64),
+        ("last_ns", np.int64),
+        ("decisions", np.int64, QUARTERS),  # by quarter of the session's time
+        ("own_decisions", np.int64, QUARTERS),  # by quarter of the market's own time
+        ("seconds", np.float64, 4),  # by state: unknown, inactive, crossed, open
+        ("two_sided_s", np.float64),  # of the open time
+        ("bid_only_s", np.float64),
+        ("ask_only_s", np.float64),
+        ("spread_sum", np.float64),  # pips x seconds, over two-sided time
+        ("mid_sum", np.float64),
+        ("regime_s", np.float64, len(REGIMES) + 1),  # two-sided seconds by spread regime
+        ("mid_low", np.int32),  # half pips: bid + ask, over two-sided time
+        ("mid_high", np.int32),
+        ("touch_sum", np.float64),  # lots x seconds: mean of both sides at the best prices, two-sided time
+        ("depth_sum", np.float64),  # lots x seconds: all levels of both sides, open time
+        ("quote_changes", np.int64),  # changes of a best price
+        ("end_state", np.int32),
+        ("end_bid", np.int32),  # pips, 0 missing
+        ("end_ask", np.int32),  # pips, one dollar missing
+    ],
+    align=True,
+)
+
+# One row per change of the best prices or the state, at most one per receive time; the last one closes the view.
+PATH = np.dtype(
+    [
+        ("recv_ns", np.int64),
+        ("bid", np.int32),  # pips, 0 missing
+        ("ask", np.int32),  # pips, one dollar missing
+        ("taker_ppm", np.int32),
+        ("maker_ppm", np.int32),
+        ("state", np.int8),
+    ]
+)
+
+# Public prints that moved the book.
+PRINT = np.dtype([("recv_ns", np.int64), ("size", np.int64), ("price", np.int32), ("taker", np.int8)])
+
+ACTIVITY = np.dtype([("updates", np.int64), ("trades", np.int64), ("quotes", np.int64), ("decisions", np.int64)])
+
+
+class Survey(NamedTuple):
+    """Where `measure_view` writes besides the measures. `used` counts rows of `path` and `prints`."""
+
+    hours: NDArray[np.void]  # [HOURS] ACTIVITY by hour of the day, UTC
+    phases: NDArray[np.void]  # [PHASES] ACTIVITY by tenth of the session's time
+    path: NDArray[np.void]  # [P] PATH
+    prints: NDArray[np.void]  # [Q] PRINT
+    used: NDArray[np.int64]  # [2]
+
+
+def make_survey(path_rows: int, print_rows: int) -> Survey:
+    """Room for a survey; with no rows asked for, paths and prints are not written."""
+    hours, phases = np.zeros(HOURS, ACTIVITY), np.zeros(PHASES, ACTIVITY)
+    path, prints = np.empty(path_rows, PATH), np.empty(print_rows, PRINT)
+    return Survey(as_rows(hours), as_rows(phases), as_rows(path), as_rows(prints), np.zeros(2, np.int64))
+
+
+@kernel
+def _regime(spread):  # type: ignore[no-untyped-def]
+    if spread < _BOUND_2:
+        return 0
+    if spread < _BOUND_5:
+        return 1
+    if spread < _BOUND_10:
+        return 2
+    return 3 if spread < _BOUND_20 else 4
+
+
+@kernel
+def _hold(measure, state, bid, ask, touch, depth, seconds):  # type: ignore[no-untyped-def]
+    """Count the time for which a quote stood."""
+    measure.seconds[state] += seconds
+    if state != OPEN:
+        return
+    measure.depth_sum += depth * seconds
+    if bid > 0 and ask < DOLLAR:
+        measure.two_sided_s += seconds
+        measure.spread_sum += (ask - bid) * seconds
+        measure.mid_sum += 0.5 * (bid + ask) * seconds
+        measure.regime_s[_regime(ask - bid)] += seconds
+        measure.touch_sum += touch * seconds
+        measure.mid_low = min(measure.mid_low, bid + ask)
+        measure.mid_high = max(measure.mid_high, bid + ask)
+    elif bid > 0:
+        measure.bid_only_s += seconds
+    elif ask < DOLLAR:
+        measure.ask_only_s += seconds
+
+
+@kernel
+def quote_state(book, state):  # type: ignore[no-untyped-def]
+    """Which of the states a quote is in."""
+    if not book.known:
+        return UNKNOWN
+    if state.status != ACTIVE:
+        return INACTIVE
+    return CROSSED if is_crossed(book) else OPEN
+
+
+@kernel
+def _count_kind(measure, update):  # type: ignore[no-untyped-def]
+    """Count a row by its kind."""
+    measure.updates += 1
+    kind = update.kind
+    measure.deltas += kind == DELTA
+    measure.snapshots += kind == SNAPSHOT_END
+    measure.gaps += kind == GAP
+    if kind == TRADE:
+        measure.trades += 1
+        measure.traded += update.size
+        measure.off_book += (update.flags & OFF_BOOK) != 0
+
+
+@kernel
+def _write_print(prints, at, update, price):  # type: ignore[no-untyped-def]
+    """Write one print; return one past it."""
+    found = prints[at]
+    found.recv_ns = update.recv_ns
+    found.size = update.size
+    found.price = price
+    found.taker = 0 if update.flags & TAKER_BOUGHT else (1 if update.flags & TAKER_SOLD else -1)
+    return at + 1
+
+
+@kernel
+def _write_quote(path, first, at, now, bid, ask, state, quote):  # type: ignore[no-untyped-def]
+    """Write one row of a path that starts at `first`, over the last one where the time is the same."""
+    if at > first and path[at - 1].recv_ns == now:
+        at -= 1
+    row = path[at]
+    row.recv_ns = now
+    row.bid = bid
+    row.ask = ask
+    row.state = quote
+    row.taker_ppm = state.taker_ppm
+    row.maker_ppm = state.maker_ppm
+    return at + 1
+
+
+@kernel
+def measure_view(tape, replay, view, start_ns, span_ns, measure, survey):  # type: ignore[no-untyped-def]
+    """Replay `view` and write its measures; quarters and phases are those of the time from `start_ns`, `span_ns` long.
+
+    Path and prints are appended where the survey has room for any; activity is added up.
+    """
+    updates, values, axes = tape.updates, tape.values, tape.axes
+    book, state, recorded, consumed = replay.book[0], replay.state[0], replay.recorded, replay.consumed
+    hours, phases, path, prints = survey.hours, survey.phases, survey.path, survey.prints
+    first, written, printed = survey.used[0], survey.used[0], survey.used[1]
+    start_view(book, state, recorded, consumed, view)
+    measure.mid_low = 2 * DOLLAR
+    measure.first_ns = updates[view.start].recv_ns
+    own_ns = max(1, updates[view.stop - 1].recv_ns - measure.first_ns)
+    quote, bid, ask, touch, depth = UNKNOWN, 0, DOLLAR, 0.0, 0
+    before = measure.first_ns
+    for at in range(view.start, view.stop + 1):
+        ended = at == view.stop
+        now = before + 1 if ended else updates[at].recv_ns
+        due = decide_until(book, state, now)
+        if due:
+            measure.decisions[min(QUARTERS - 1, (due - start_ns) * QUARTERS // span_ns)] += 1
+            measure.own_decisions[min(QUARTERS - 1, (due - measure.first_ns) * QUARTERS // own_ns)] += 1
+            hours[due // HOUR_NS % HOURS].decisions += 1
+            phases[min(PHASES - 1, (due - start_ns) * PHASES // span_ns)].decisions += 1
+        if ended:
+            break
+        update = updates[at]
+        if now > before:
+            _hold(measure, quote, bid, ask, touch, depth, (now - before) * 1e-9)
+            before = now
+        hour, phase = hours[now // HOUR_NS % HOURS], phases[min(PHASES - 1, (now - start_ns) * PHASES // span_ns)]
+        hour.updates += 1
+        phase.updates += 1
+        _count_kind(measure, update)
+        if update.kind == TRADE:
+            hour.trades += 1
+            phase.trades += 1
+            if len(prints) and not update.flags & OFF_BOOK:
+                printed = _write_print(prints, printed, update, axes[view.axis, update.tick])
+        fees = state.taker_ppm
+        if apply_row(book, state, recorded, consumed, update, values):
+            note_change(book, state, now)
+        best_bid, best_ask, standing = bid, ask, quote_state(book, state)
+        if standing != UNKNOWN:
+            best_bid = int(axes[view.axis, book.best[0]]) if book.best[0] >= 0 else 0
+            best_ask = int(axes[view.axis, book.best[1]]) if book.best[1] < book.levels else DOLLAR
+            touch = recorded[0, 0, book.best[0]] * 0.5 if best_bid > 0 else 0.0
+            touch += recorded[0, 1, book.best[1]] * 0.5 if best_ask < DOLLAR else 0.0
+            depth = book.total[0] + book.total[1]
+        moved = best_bid != bid or best_ask != ask
+        if moved:
+            measure.quote_changes += 1
+            hour.quotes += 1
+            phase.quotes += 1
+        if len(path) and (moved or standing != quote or fees != state.taker_ppm):
+            written = _write_quote(path, first, written, now, best_bid, best_ask, state, standing)
+        quote, bid, ask = standing, best_bid, best_ask
+    measure.last_ns, measure.end_state, measure.end_bid, measure.end_ask = before, quote, bid, ask
+    measure.damaged = book.damaged
+    if len(path):
+        written = _write_quote(path, first, written, before, bid, ask, state, UNKNOWN)
+    survey.used[0], survey.used[1] = written, printed
+
+
+def session_span(pack: ViewPack) -> tuple[int, int]:
+    """First receive time of a pack and its length in nanoseconds, at least one."""
+    filled = pack.views[pack.views["stop"] > pack.views["start"]]
+    start = int(pack.updates["recv_ns"][filled["start"]].min())
+    return start, max(1, int(pack.updates["recv_ns"][filled["stop"] - 1].max()) - start)
+
+
+def measure_pack(pack: ViewPack, progress: Progress | None = None) -> NDArray[np.void]:
+    """MEASURES of every view, [V]."""
+    found = np.zeros(len(pack.views), MEASURES)
+    rows, tape, room = as_rows(found), tape_of(pack), make_replay(pack.max_levels)
+    survey = make_survey(0, 0)
+    start, span = session_span(pack)
+    for view in range(len(found)):
+        if progress is not None and view % 64 == 0:
+            progress("measure markets", view, len(found))
+        measure_one(tape, room, view, start, span, rows[view], survey)
+    return found
+
+
+def measure_one(
+    tape: Tape, room: Replay, view: int, start: int, span: int, measure: np.void, survey: Survey
+) -> tuple[int, int]:
+    """Measure one view; return the first row of its path and of its prints in the survey."""
+    first = int(survey.used[0]), int(survey.used[1])
+    measure_view(tape, room, tape.views[view], start, span, measure, survey)
+    return first
