@@ -24,6 +24,7 @@ from kalshi_ray.wire.messages import (
     MarketChange,
     Ranges,
     RecorderRow,
+    RecorderSkip,
     Subscribed,
     Trade,
     Unsubscribed,
@@ -220,6 +221,10 @@ def _row(frame: wire.RowFrame, envelope: Envelope, reading: Reading) -> Recorder
     return RecorderRow(**envelope, ticker=body.market_ticker, kind=Kind[body.kind], exch_ns=body.ts_ns, **columns)
 
 
+def _skip(frame: wire.SkipFrame, envelope: Envelope, reading: Reading) -> RecorderSkip:
+    return RecorderSkip(**envelope)
+
+
 def _ladder(fixed: wire.Ladder | None, dollars: wire.Ladder | None, cents: wire.Ladder | None) -> list[tuple[int, int]]:
     """(price, size) of one side as sent; the finest form wins. Levels of size 0 are no levels."""
     if fixed is None and dollars is None:
@@ -271,4 +276,5 @@ _BY_FRAME: dict[type[wire.Frame], Callable[[Any, Envelope, Reading], AnyMessage]
     wire.UnsubscribedFrame: _unsubscribed,
     wire.ErrorFrame: _error,
     wire.RowFrame: _row,
+    wire.SkipFrame: _skip,
 }

@@ -21,6 +21,7 @@ from kalshi_ray.wire.messages import (
     Levels,
     MarketChange,
     RecorderRow,
+    RecorderSkip,
     Subscribed,
     Trade,
     Unknown,
@@ -195,6 +196,11 @@ def _row(message: RecorderRow, writer: _Writer) -> tuple[str, Json | None]:
     plain = {"side": -1, "price": 0, "size": 0, "taker": -1, "flags": 0}
     body |= {name: getattr(message, name) for name, usual in plain.items() if getattr(message, name) != usual}
     return "recorder_row", body | ({"ts_ns": message.exch_ns} if message.exch_ns else {})
+
+
+@_body.register
+def _skip(message: RecorderSkip, writer: _Writer) -> tuple[str, Json | None]:
+    return "recorder_skip", None
 
 
 def whole_contracts(size: int) -> int:

@@ -237,6 +237,10 @@ class RowFrame(Frame, tag="recorder_row", kw_only=True):
     msg: RowBody
 
 
+class SkipFrame(Frame, tag="recorder_skip", kw_only=True):
+    """Ours: the numbers up to this one came and carried no row."""
+
+
 AnyFrame = (
     SnapshotFrame
     | DeltaFrame
@@ -250,6 +254,7 @@ AnyFrame = (
     | UnsubscribedFrame
     | ErrorFrame
     | RowFrame
+    | SkipFrame
 )
 
 

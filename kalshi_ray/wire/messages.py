@@ -133,6 +133,10 @@ class RecorderRow(Message, frozen=True, kw_only=True):
     exch_ns: int = 0
 
 
+class RecorderSkip(Message, frozen=True, kw_only=True):
+    """Ours, not the exchange's: all frames of `sid` up to `seq` came; those not written here carried no row."""
+
+
 class Unknown(Message, frozen=True, kw_only=True):
     """A frame of a type that is not read here, kept as it came."""
 
@@ -152,5 +156,6 @@ AnyMessage = (
     | Unsubscribed
     | CommandFailed
     | RecorderRow
+    | RecorderSkip
     | Unknown
 )

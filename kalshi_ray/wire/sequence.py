@@ -34,31 +34,46 @@ class SequenceTracker:
 
     def __init__(self) -> None:
         self._last: dict[int, int] = {}
+        self._resubscribed: set[int] = set()
+        self._unjudged: set[int] = set()
 
-    def receive(self, sid: int, seq: int, *, restarts: bool = False) -> Verdict:
-        """Judge one frame. `restarts`: a frame that opens a book, so that number 1 again means a later connection."""
+    def receive(self, sid: int, seq: int, *, opens_book: bool = False) -> Verdict:
+        """Judge one frame. `opens_book`: it is a snapshot, so that number 1 again can only mean a later connection."""
         if sid == 0 or seq == 0:
             return Verdict(Order.UNNUMBERED, 0, seq)
         expected = self._last.get(sid, 0) + 1
-        if seq < expected:
-            if seq > 1 or not restarts:
-                return Verdict(Order.DUPLICATE, expected, seq)
-            self._last[sid] = seq
-            return Verdict(Order.RESTART, expected, seq)
-        self._last[sid] = seq
-        return Verdict(Order.NEXT if seq == expected else Order.GAP, expected, seq)
-
-    def knows(self, sid: int) -> bool:
-        """Whether a numbered frame of that sid has come."""
-        return sid in self._last
+        may_restart = sid in self._resubscribed or (opens_book and seq == 1)
+        if sid in self._unjudged:
+            order = Order.NEXT
+        elif seq < expected:
+            order = Order.RESTART if may_restart else Order.DUPLICATE
+        else:
+            order = Order.NEXT if seq == expected else Order.GAP
+        if order is not Order.DUPLICATE:
+            self.accept(sid, seq)
+        return Verdict(order, expected, seq)
 
     def accept(self, sid: int, seq: int) -> None:
-        """Continue from this number without judging: the recorder said that it knows of the gap."""
+        """Continue from this number without judging it."""
         self._last[sid] = seq
+        self._resubscribed.discard(sid)
+        self._unjudged.discard(sid)
+
+    def resubscribed(self, sid: int) -> None:
+        """The exchange confirmed a subscription of this sid: a smaller number is a later counter, no duplicate."""
+        if sid in self._last:
+            self._resubscribed.add(sid)
+
+    def excuse(self, sid: int) -> None:
+        """The recorder knows of a gap here: the next number is right, whatever it is."""
+        self._unjudged.add(sid)
 
     def forget(self, sid: int | None = None) -> None:
-        """The counter of a sid starts again (unsubscribed); of every sid (reconnected)."""
-        if sid is None:
-            self._last.clear()
-        else:
-            self._last.pop(sid, None)
+        """The counter of a sid begins again (unsubscribed); of every sid (reconnected)."""
+        for known in (self._last, self._resubscribed, self._unjudged):
+            if sid is None:
+                known.clear()
+            elif isinstance(known, dict):
+                known.pop(sid, None)
+            else:
+                known.discard(sid)

@@ -24,6 +24,7 @@ from kalshi_ray.wire.messages import (
     FeeChange,
     MarketChange,
     RecorderRow,
+    RecorderSkip,
     Subscribed,
     Trade,
     Unknown,
@@ -332,6 +333,7 @@ messages = st.one_of(
         **envelopes,
     ),
     st.builds(Acknowledged, id=st.integers(0, 5), tickers=st.lists(tickers).map(tuple), **envelopes),
+    st.builds(RecorderSkip, **envelopes),
     st.builds(Unsubscribed, id=st.integers(0, 5), **envelopes),
     st.builds(CommandFailed, code=st.integers(1, 28), text=st.text(max_size=5), ticker=tickers, **envelopes),
     st.builds(

@@ -33,14 +33,13 @@ def test_a_gap_says_how_many_frames_are_missing() -> None:
 def test_subscriptions_count_apart() -> None:
     tracker = SequenceTracker()
     assert {tracker.receive(sid, 1).order for sid in (1, 2, 3)} == {Order.NEXT}
-    assert tracker.knows(3) and not tracker.knows(4)
 
 
 def test_number_one_of_a_book_again_is_another_connection() -> None:
     tracker = SequenceTracker()
     tracker.receive(1, 1)
     tracker.receive(1, 2)
-    assert tracker.receive(1, 1, restarts=True).order is Order.RESTART
+    assert tracker.receive(1, 1, opens_book=True).order is Order.RESTART
     assert tracker.receive(1, 2).order is Order.NEXT
 
 
@@ -55,7 +54,26 @@ def test_forgotten_counters_begin_again() -> None:
     assert tracker.receive(2, 1).order is Order.NEXT
 
 
-def test_an_accepted_number_is_not_judged() -> None:
+def test_a_smaller_number_after_a_new_subscription_is_another_counter() -> None:
+    tracker = SequenceTracker()
+    tracker.accept(1, 100)
+    tracker.resubscribed(1)
+    assert tracker.receive(1, 3).order is Order.RESTART
+    assert tracker.receive(1, 2).order is Order.DUPLICATE
+
+
+def test_a_repeated_subscription_need_not_restart_the_counter() -> None:
+    tracker = SequenceTracker()
+    tracker.accept(1, 100)
+    tracker.resubscribed(1)
+    assert tracker.receive(1, 101).order is Order.NEXT
+    assert tracker.receive(1, 100).order is Order.DUPLICATE
+
+
+def test_a_known_gap_is_not_judged_again() -> None:
     tracker = SequenceTracker()
     tracker.accept(1, 100)
     assert tracker.receive(1, 101).order is Order.NEXT
+    tracker.excuse(1)
+    assert tracker.receive(1, 500).order is Order.NEXT
+    assert tracker.receive(1, 502).order is Order.GAP
