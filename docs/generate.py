@@ -16,7 +16,7 @@ from kalshi_ray import config
 from kalshi_ray.cli.app import app
 from kalshi_ray.cli.defaults import LIBRARY_DEFAULTS
 from kalshi_ray.cli.describe import BY_NAME
-from kalshi_ray.cli.settings import Settings
+from kalshi_ray.cli.settings import settings_type
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -60,8 +60,7 @@ def settings(section: str) -> str:
     """The settings of one section with defaults and meanings."""
     rows = [
         (f"`{leaf.key}`", leaf.kind_name, f"`{config.toml_text(leaf.default)}`", leaf.meaning)
-        for leaf in config.leaves(Settings)
-        if leaf.key.partition(".")[0] == section
+        for leaf in config.leaves(settings_type([section]))
     ]
     return markdown(("setting", "type", "default", "meaning"), rows)
 

@@ -17,7 +17,7 @@ import tokenize
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar, Union
@@ -84,12 +84,17 @@ def load(
     path: Path | str | None = None,
     environ: Mapping[str, str] | None = None,
     options: Iterable[tuple[str, str]] = (),
+    others: Collection[str] = (),
 ) -> Loaded[T]:
-    """Load a settings record. `options` are (dotted key, text) pairs; `environ` is the process's own unless given."""
+    """Load a settings record.
+
+    `options` are (dotted key, text) pairs; `environ` is the process's own unless given; `others` are sections that
+    exist beside those of `kind` and are not looked into.
+    """
     known = {leaf.key: leaf for leaf in leaves(kind)}
-    found: dict[str, tuple[Any, str]] = {}
-    for layer in (_from_file(path, known), _from_environment(environ, known), _from_options(options, known)):
-        found.update(layer)
+    found = _from_file(path, known, others)
+    found.update(_from_environment(environ, known, others))
+    found.update(_from_options(options, known))
     settings = tuple(Setting(leaf, *found.get(key, (leaf.default, DEFAULT))) for key, leaf in known.items())
     missing = [s.leaf.key for s in settings if s.value is msgspec.NODEFAULT]
     if missing:
@@ -163,7 +168,9 @@ def suggest(word: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(words[:12])}{' …' if len(words) > 12 else ''}"
 
 
-def _from_file(path: Path | str | None, known: Mapping[str, Leaf]) -> dict[str, tuple[Any, str]]:
+def _from_file(
+    path: Path | str | None, known: Mapping[str, Leaf], others: Collection[str]
+) -> dict[str, tuple[Any, str]]:
     if path is None:
         return {}
     try:
@@ -172,6 +179,7 @@ def _from_file(path: Path | str | None, known: Mapping[str, Leaf]) -> dict[str, 
         raise ConfigError(f"cannot read the settings file {path}: {problem.strerror}") from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise ConfigError(f"{path} is not TOML: {problem}") from problem
+    tables = {name: value for name, value in tables.items() if name not in others}
     return {
         key: (_convert(known[key], value, str(path), from_text=False), str(path))
         for key, value in _flatten(tables, "", known, str(path))
@@ -193,12 +201,14 @@ def _flatten(
             raise _unknown(key, source, known)
 
 
-def _from_environment(environ: Mapping[str, str] | None, known: Mapping[str, Leaf]) -> dict[str, tuple[Any, str]]:
+def _from_environment(
+    environ: Mapping[str, str] | None, known: Mapping[str, Leaf], others: Collection[str]
+) -> dict[str, tuple[Any, str]]:
     names = {leaf.variable: leaf for leaf in known.values()}
     sections = {key.partition(".")[0] for key in known if "." in key}
     found: dict[str, tuple[Any, str]] = {}
     for name, text in sorted((os.environ if environ is None else environ).items()):
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name.removeprefix(PREFIX).partition("__")[0].lower() in others:
             continue
         if name in names:
             leaf = names[name]

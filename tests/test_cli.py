@@ -49,7 +49,7 @@ def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[st
 def test_a_wrong_use_exits_with_2_and_one_line_on_standard_error(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert run(["sessions", "list", "--store.url", str(tmp_path), "--env.decision_ms", "3"]) == 2
+    assert run(["sessions", "list", "--places.store", str(tmp_path), "--env.decision_ms", "3"]) == 2
     streams = capsys.readouterr()
     assert streams.out == ""
     assert streams.err.startswith("error: --env.decision_ms is not used by this command")
@@ -121,8 +121,8 @@ def test_a_setting_comes_from_option_variable_and_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.toml"
-    path.write_text('[store]\nurl = "from-file"\n')
-    line = ["config", "show", "store", "--json", "--config", str(path)]
+    path.write_text('[places]\nstore = "from-file"\n')
+    line = ["config", "show", "places", "--json", "--config", str(path)]
 
     def in_force(*more: str) -> tuple[str, str]:
         assert run([*line, *more]) == 0
@@ -130,15 +130,15 @@ def test_a_setting_comes_from_option_variable_and_file(
         return setting["value"], setting["source"]
 
     assert in_force() == ("from-file", str(path))
-    monkeypatch.setenv("KALSHI_RAY_STORE__URL", "from-variable")
-    assert in_force() == ("from-variable", "KALSHI_RAY_STORE__URL")
-    assert in_force("--store.url=from-option") == ("from-option", "--store.url")
+    monkeypatch.setenv("KALSHI_RAY_PLACES__STORE", "from-variable")
+    assert in_force() == ("from-variable", "KALSHI_RAY_PLACES__STORE")
+    assert in_force("--places.store=from-option") == ("from-option", "--places.store")
 
 
 def test_an_option_without_its_value_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["config", "show", "--store.url"]) == 2
-    assert run(["config", "show", "--store.url", "--json"]) == 2
-    assert "--store.url needs a value" in capsys.readouterr().err
+    assert run(["config", "show", "--places.store"]) == 2
+    assert run(["config", "show", "--places.store", "--json"]) == 2
+    assert "--places.store needs a value" in capsys.readouterr().err
 
 
 def test_config_init_writes_a_file_that_config_show_takes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

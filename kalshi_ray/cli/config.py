@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kalshi_ray import config as config_file
-from kalshi_ray.cli.defaults import LIBRARY_DEFAULTS
-from kalshi_ray.cli.options import AsJson, ConfigFile, settings_command, settings_of
+from kalshi_ray.cli.defaults import LIBRARY_DEFAULTS, LibraryDefault
+from kalshi_ray.cli.options import AsJson, ConfigFile, load_settings, settings_command
 from kalshi_ray.cli.output import emit_json, say, show, table
+from kalshi_ray.cli.settings import SECTIONS, settings_type
 from kalshi_ray.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from kalshi_ray.train.settings import Hyperparameters, TrainSettings
 
 app = typer.Typer(help="Settings: what is in force, and where each value came from.", no_args_is_help=True)
 
@@ -24,9 +28,7 @@ def write(
 
     Example: kalshi-ray config init kalshi-ray.toml
     """
-    from kalshi_ray.cli.settings import Settings
-
-    text = config_file.template(Settings)
+    text = config_file.template(settings_type(tuple(SECTIONS)))
     if path is None:
         typer.echo(text, nl=False)
         return
@@ -36,7 +38,7 @@ def write(
     say(f"wrote {path}; use it with --config {path}")
 
 
-@app.command("show", cls=settings_command("*"))
+@app.command("show", cls=settings_command(*SECTIONS))
 def display(
     ctx: typer.Context,
     section: Annotated[str | None, typer.Argument(help="Only this section, such as env.")] = None,
@@ -47,13 +49,15 @@ def display(
 
     Example: kalshi-ray config show env --config jobs/quickstart.toml --env.decision_ms 500
     """
-    loaded = settings_of(ctx, config)
+    loaded = load_settings(ctx, config)
     known = list(dict.fromkeys(s.leaf.key.partition(".")[0] for s in loaded.settings))
     if section is not None and section not in known:
         raise UnknownName("section", section, known)
     chosen = [s for s in loaded.settings if section in (None, s.leaf.key.partition(".")[0])]
     if as_json:
-        emit_json({"settings": [_record(s) for s in chosen], "library_defaults": LIBRARY_DEFAULTS})
+        emit_json(
+            {"settings": [_record(s) for s in chosen], "library_defaults": [d._asdict() for d in LIBRARY_DEFAULTS]}
+        )
         return
     rows = [
         (s.leaf.key, config_file.toml_text(s.value), s.source, "" if s.is_default else s.leaf.default, s.leaf.meaning)
@@ -61,13 +65,24 @@ def display(
     ]
     show(table("Settings in force", ("setting", "value", "from", "default", "meaning"), rows))
     if section in (None, "train"):
-        show(
-            table(
-                "Library defaults that we do not use",
-                ("library", "its option", "its default", "ours"),
-                LIBRARY_DEFAULTS,
-            )
-        )
+        show(_library_table(loaded.value.train))
+
+
+def _library_table(train: TrainSettings) -> object:
+    numbers = train.resolved()
+    columns = ("library", "its option", "its default", "the documents'", "in force", "setting")
+    rows = [
+        (d.library, d.option, str(d.default), str(d.documents), _in_force(numbers, d), d.setting)
+        for d in LIBRARY_DEFAULTS
+    ]
+    return table("Library defaults that differ from the documents'", columns, rows)
+
+
+def _in_force(numbers: Hyperparameters, default: LibraryDefault) -> str:
+    """What this run uses: the setting's value after the preset, or what the code fixes."""
+    if not default.setting:
+        return str(default.documents)
+    return str(getattr(numbers, default.setting.partition(".")[2]))
 
 
 def _record(setting: config_file.Setting) -> dict[str, object]:

@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output and nothing else.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings in TOML; see `kalshi-ray config init`.")]
-Store = Annotated[str | None, typer.Option("--store", help="URL of the sessions: a folder, file:// or s3://.")]
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Name of a session; see `kalshi-ray sessions list`.")]
 
-EVERY_SECTION = ("*",)
-_GIVEN = "kalshi_ray.settings"  # key in the context's meta
+_GIVEN = "kalshi_ray.options"  # keys in the context's meta
+_SECTIONS = "kalshi_ray.sections"
+
+PLACES = {
+    "--store": "places.store",
+    "--runs": "places.runs",
+    "--registry": "places.registry",
+    "--reports": "places.reports",
+}
 
 
 class SettingsCommand(TyperCommand):
@@ -38,6 +44,7 @@ class SettingsCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the settings out of the arguments; the rest is parsed as usual."""
+        ctx.meta[_SECTIONS] = self.sections
         ctx.meta[_GIVEN], rest = self._split(args)
         return super().parse_args(ctx, rest)
 
@@ -67,28 +74,32 @@ class SettingsCommand(TyperCommand):
         if not name.startswith("--") or "." not in name:
             return None
         section = name[2:].partition(".")[0]
-        if section not in self.sections and self.sections != EVERY_SECTION:
+        if section not in self.sections:
             near = difflib.get_close_matches(section, self.sections)
-            used = " or ".join(f"--{s}.…" for s in (near or self.sections))
-            raise ConfigError(f"{name} is not used by this command", remedy=f"It takes {used}" if used else "")
+            used = ", ".join(f"--{s}.…" for s in (near or self.sections))
+            raise ConfigError(f"{name} is not used by this command", remedy=f"It takes {used}")
         return name[2:].replace("-", "_")
 
 
 def settings_command(*sections: str, aliases: Mapping[str, str] | None = None) -> type[SettingsCommand]:
-    """A command class for these sections; `aliases` maps other option names to dotted keys."""
-    return type("SettingsCommand", (SettingsCommand,), {"sections": sections, "aliases": dict(aliases or {})})
+    """A command class for these sections and the places; `aliases` maps other option names to dotted keys."""
+    own = {"sections": tuple(dict.fromkeys(("places", *sections))), "aliases": {**PLACES, **(aliases or {})}}
+    return type("SettingsCommand", (SettingsCommand,), own)
 
 
-def settings_of(
-    ctx: typer.Context, path: Path | None = None, *, store: str | None = None
-) -> config_file.Loaded[Settings]:
-    """The settings in force for this command: defaults, the file, the environment, then its options."""
-    from kalshi_ray.cli.settings import Settings  # on call: help must not import every section
+def load_settings(ctx: typer.Context, path: Path | None = None) -> config_file.Loaded[Any]:
+    """The settings of this command's sections and their sources: defaults, file, environment, then options."""
+    from kalshi_ray.cli.settings import SECTIONS, settings_type  # on call: help must not import every section
 
-    options = list(ctx.meta.get(_GIVEN, []))
-    if store is not None:
-        options.append(("store.url", store))
-    return config_file.load(Settings, path=path, options=options)
+    used = ctx.meta[_SECTIONS]
+    others = [name for name in SECTIONS if name not in used]
+    return config_file.load(settings_type(used), path=path, options=ctx.meta[_GIVEN], others=others)
+
+
+def settings_of(ctx: typer.Context, path: Path | None = None) -> Settings:
+    """The settings in force for this command."""
+    found: Settings = load_settings(ctx, path).value
+    return found
 
 
 def _value(name: str, queue: Iterator[str]) -> str:
@@ -103,23 +114,15 @@ def _value(name: str, queue: Iterator[str]) -> str:
 
 def _print_settings(sections: tuple[str, ...], aliases: Mapping[str, str]) -> None:
     from kalshi_ray.cli.output import show, table
-    from kalshi_ray.cli.settings import Settings
+    from kalshi_ray.cli.settings import settings_type
 
     also: dict[str, list[str]] = {}
     for name, key in aliases.items():
         also.setdefault(key, []).append(name)
     rows = [
-        (
-            ", ".join([f"--{leaf.key}", *also.get(leaf.key, [])]),
-            leaf.kind_name,
-            config_file.toml_text(leaf.default),
-            leaf.meaning,
-        )
-        for leaf in config_file.leaves(Settings)
-        if leaf.key.partition(".")[0] in sections or sections == EVERY_SECTION
+        (", ".join([f"--{leaf.key}", *also.get(leaf.key, [])]), leaf.kind_name, default, leaf.meaning)
+        for leaf in config_file.leaves(settings_type(sections))
+        for default in [config_file.toml_text(leaf.default)]
     ]
-    show(
-        table(
-            "Settings, also in --config or as KALSHI_RAY_SECTION__FIELD", ("option", "type", "default", "meaning"), rows
-        )
-    )
+    title = "Settings: also keys in --config, and variables KALSHI_RAY_SECTION__FIELD"
+    show(table(title, ("option", "type", "default", "meaning"), rows))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, Store, settings_command, settings_of
+from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
 from kalshi_ray.cli.output import emit_json, say, show, table
 from kalshi_ray.errors import UsageError
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Recorded, imported and generated order books.", no_args_is_help=True)
 
 
-@app.command("list", cls=settings_command("store"))
-def list_sessions(ctx: typer.Context, store: Store = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
+@app.command("list", cls=settings_command())
+def list_sessions(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """List every session of the store, finished or not.
 
     Example: kalshi-ray sessions list --store store
     """
-    opened = _store(ctx, config, store)
+    opened = _store(ctx, config)
     found = opened.list()
     if as_json:
         emit_json({"store": opened.url, "sessions": found})
@@ -36,19 +36,18 @@ def list_sessions(ctx: typer.Context, store: Store = None, config: ConfigFile = 
     show(table(f"Sessions in {opened.url}", columns, map(_row, found), right=("markets", "updates", "MB")))
 
 
-@app.command("delete", cls=settings_command("store"))
+@app.command("delete", cls=settings_command())
 def delete(
     ctx: typer.Context,
     session: SessionId,
     rows: Annotated[int | None, typer.Option("--rows", help="Updates that the session holds, as a safeguard.")] = None,
-    store: Store = None,
     config: ConfigFile = None,
 ) -> None:
     """Delete a session for good. The number of its updates must be given, so that nothing is deleted by mistake.
 
     Example: kalshi-ray sessions delete demo --rows 120000
     """
-    opened = _store(ctx, config, store)
+    opened = _store(ctx, config)
     if rows is None:
         counted = opened.summary(session).rows
         raise UsageError(f"session {session!r} holds {counted:,} updates", remedy=f"Delete it with --rows {counted}")
@@ -56,25 +55,23 @@ def delete(
     say(f"deleted {session} with {rows:,} updates")
 
 
-@app.command("recover", cls=settings_command("store"))
-def recover(
-    ctx: typer.Context, session: SessionId, store: Store = None, config: ConfigFile = None, as_json: AsJson = False
-) -> None:
+@app.command("recover", cls=settings_command())
+def recover(ctx: typer.Context, session: SessionId, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Finish a session whose writer died: every whole file is kept.
 
     Example: kalshi-ray sessions recover live-0412
     """
-    manifest = _store(ctx, config, store).recover(session)
+    manifest = _store(ctx, config).recover(session)
     if as_json:
         emit_json(manifest)
         return
     say(f"{session} is finished: {manifest.updates:,} updates of {manifest.markets:,} markets are whole")
 
 
-def _store(ctx: typer.Context, config: Path | None, store: str | None) -> SessionStore:
+def _store(ctx: typer.Context, config: Path | None) -> SessionStore:
     from kalshi_ray.data.store import open_store
 
-    return open_store(settings_of(ctx, config, store=store).value.store.url)
+    return open_store(settings_of(ctx, config).places.store)
 
 
 def _row(found: SessionSummary) -> tuple[object, ...]:
