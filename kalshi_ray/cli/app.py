@@ -12,7 +12,7 @@ from typing import Annotated, get_args
 import typer
 
 from kalshi_ray import __version__, telemetry
-from kalshi_ray.cli import config, sessions
+from kalshi_ray.cli import config, models, sessions
 from kalshi_ray.errors import KalshiRayError, UsageError
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -27,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 
 

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
-from kalshi_ray.cli.output import emit_json, say, show, table
+from kalshi_ray.cli.output import emit_json, progress_bar, say, show, table
 from kalshi_ray.errors import UsageError
 
 if TYPE_CHECKING:
+    from kalshi_ray.data.schema import Manifest
     from kalshi_ray.data.store import SessionStore, SessionSummary
+
+SYNTH_ALIASES = {
+    f"--{name}": f"synth.{name}"
+    for name in ("regime", "markets", "strikes", "hours", "waves", "updates", "seed", "grid")
+}
 
 app = typer.Typer(help="Recorded, imported and generated order books.", no_args_is_help=True)
 
@@ -34,6 +40,26 @@ def list_sessions(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson
         return
     columns = ("session", "state", "source", "markets", "updates", "from", "to", "depth", "sizes", "MB", "note")
     show(table(f"Sessions in {opened.url}", columns, map(_row, found), right=("markets", "updates", "MB")))
+
+
+@app.command("synth", cls=settings_command("synth", aliases=SYNTH_ALIASES))
+def synth(
+    ctx: typer.Context,
+    session: Annotated[str, typer.Argument(metavar="SESSION", help="Name of the session to write.")],
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Generate a session: null, planted, planted-maker or calibrated. The same settings give the same bytes.
+
+    Example: kalshi-ray sessions synth demo --regime planted --markets 64 --hours 1 --seed 7
+    """
+    from kalshi_ray.data.store import open_store
+    from kalshi_ray.data.synthetic.session import synthesize
+
+    settings = settings_of(ctx, config)
+    with progress_bar() as progress:
+        manifest = synthesize(open_store(settings.places.store), session, settings.synth, progress)
+    _written(manifest, as_json)
 
 
 @app.command("delete", cls=settings_command())
@@ -66,6 +92,19 @@ def recover(ctx: typer.Context, session: SessionId, config: ConfigFile = None, a
         emit_json(manifest)
         return
     say(f"{session} is finished: {manifest.updates:,} updates of {manifest.markets:,} markets are whole")
+
+
+def _written(manifest: Manifest, as_json: bool) -> None:
+    if as_json:
+        emit_json(manifest)
+        return
+    span = _minute(manifest.first_ns), _minute(manifest.last_ns)
+    say(
+        f"wrote {manifest.id}: {manifest.updates:,} updates of {manifest.markets:,} markets, {span[0]} to {span[1]} UTC"
+    )
+    for unknown in manifest.unknowns:
+        say(f"  not known: {unknown}")
+    say(f"Next: kalshi-ray sessions analyze {manifest.id}")
 
 
 def _store(ctx: typer.Context, config: Path | None) -> SessionStore:
