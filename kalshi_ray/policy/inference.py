@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -34,7 +35,7 @@ class Network:
         cls, layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], *, activation: Literal["relu", "tanh"]
     ) -> Network:
         """From (weight [out, in], bias [out]) of each layer, as torch keeps them."""
-        for (before, _), (after, _) in zip(layers, layers[1:], strict=False):
+        for (before, _), (after, _) in pairwise(layers):
             if after.shape[1] != before.shape[0]:
                 raise ContractError(f"layers do not join: {before.shape[0]} outputs meet {after.shape[1]} inputs")
         sizes = [layers[0][0].shape[1], *(weight.shape[0] for weight, _ in layers)]

@@ -10,14 +10,17 @@ from typing import Any
 
 import gymnasium as gym
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis import InferenceOnlyAPI, ValueFunctionAPI
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import nn
 
-from kalshi_ray.policy.towers import MASKED, NetworkSettings, build_towers
+from kalshi_ray.policy.inference import Network
+from kalshi_ray.policy.towers import MASKED, NetworkSettings, build_towers, linear_layers
 
 OBSERVATION = "observation"
 ACTION_MASK = "action_mask"
@@ -30,12 +33,10 @@ def masked_space(observation: gym.spaces.Box, actions: int) -> gym.spaces.Dict:
 
 def module_spec(network: NetworkSettings, *, seed: int) -> RLModuleSpec:
     """What RLlib needs to build the module on every runner and learner, with the same first weights everywhere."""
-    return RLModuleSpec(
-        module_class=MarketModule, model_config={"network": msgspec.to_builtins(network), "seed": seed}
-    )
+    return RLModuleSpec(module_class=MarketModule, model_config={"network": msgspec.to_builtins(network), "seed": seed})
 
 
-class MarketModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):  # type: ignore[misc]  # RLlib is untyped
+class MarketModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
     """Policy and value towers; runners keep the policy only."""
 
     policy: nn.Sequential
@@ -45,8 +46,8 @@ class MarketModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):  # type: 
     def setup(self) -> None:
         """Build the towers from `model_config` (called by RLlib's constructor)."""
         self.network = msgspec.convert(self.model_config["network"], NetworkSettings)
-        space = self.observation_space
-        box = space[OBSERVATION] if isinstance(space, gym.spaces.Dict) else space
+        space: Any = self.observation_space
+        box: Any = space[OBSERVATION] if isinstance(space, gym.spaces.Dict) else space
         parts = build_towers(
             self.network,
             inputs=int(box.shape[0]),
@@ -76,6 +77,18 @@ class MarketModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):  # type: 
         """Logits [B, A] and values [B] with one pass through a shared body."""
         hidden = observation if self.body is None else self.body(observation)
         return self.policy(hidden), self.value(hidden).squeeze(-1)
+
+    def network_of_decisions(self) -> Network:
+        """The path that decides, as a bundle holds it."""
+        return Network.pack(self.deciding_layers(), activation=self.network.activation)
+
+    def deciding_layers(self) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """(weight [out, in], bias [out]) of each layer between observation and logits."""
+        parts = [part for part in (self.body, self.policy) if part is not None]
+        return [
+            (layer.weight.detach().cpu().numpy().copy(), layer.bias.detach().cpu().numpy().copy())
+            for layer in linear_layers(parts)
+        ]
 
     def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
         observation, mask = _split(batch[Columns.OBS])

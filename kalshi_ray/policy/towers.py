@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Literal
 
 import msgspec
@@ -79,7 +80,7 @@ def _hidden_layers(network: NetworkSettings, inputs: int) -> list[nn.Module]:
     layers: list[nn.Module] = []
     widths = [inputs, *network.hidden]
     gain = nn.init.calculate_gain(network.activation)
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += [_linear(before, after, gain), nn.ReLU() if network.activation == "relu" else nn.Tanh()]
         if network.dropout:
             layers.append(nn.Dropout(network.dropout))

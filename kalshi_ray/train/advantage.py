@@ -11,7 +11,7 @@ from kalshi_ray.core.jit import kernel
 def discounts(elapsed: NDArray[np.float32], *, per_step: float, tau_s: float) -> NDArray[np.float32]:
     """What a reward after each step is worth before it, [T, B]: `exp(-elapsed / tau_s)`, or `per_step` if tau is 0."""
     if tau_s > 0.0:
-        return np.exp(-elapsed / np.float32(tau_s)).astype(np.float32)
+        return np.asarray(np.exp(-elapsed / np.float32(tau_s)), np.float32)
     return np.full(elapsed.shape, per_step, np.float32)
 
 

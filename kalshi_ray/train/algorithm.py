@@ -10,7 +10,7 @@ from ray.tune.registry import register_env
 
 from kalshi_ray.policy.network import module_spec
 from kalshi_ray.train.learner import MarketLearner
-from kalshi_ray.train.runner import MARKET, MarketRunner, runner_seed
+from kalshi_ray.train.runner import MARKET, MarketRunner
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import EnvSource, MaskedVectorEnv, Spaces
 
@@ -32,9 +32,7 @@ class MarketPPO(PPO):
         state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
         remote = self.env_runner_group.num_remote_workers() > 0 and self.config.env_runner_cls is MarketRunner
         if remote and self._check_component(REMOTE_ROWS, components, not_components):
-            state[REMOTE_ROWS] = dict(
-                self.env_runner_group.foreach_env_runner(_rows_of, local_env_runner=False)
-            )
+            state[REMOTE_ROWS] = dict(self.env_runner_group.foreach_env_runner(_rows_of, local_env_runner=False))
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -110,7 +108,6 @@ def _schedule(start: float, end: float, steps: int) -> Any:
 
 
 def _stock_rows(context: Any) -> MaskedVectorEnv:
-    """The rows for RLlib's own runner, which asks through its registry."""
-    seed = runner_seed(int(context.get("seed", 0)), context.worker_index, evaluation=False)
+    """The rows for RLlib's own runner, which asks through its registry and seeds them with its first reset."""
     source: EnvSource = context["source"]
-    return MaskedVectorEnv(source.make(int(context["num_envs"]), seed))
+    return MaskedVectorEnv(source.make(int(context["num_envs"]), 0))

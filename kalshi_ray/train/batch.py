@@ -62,7 +62,9 @@ def build_batch(
         estimate = np.empty(rollout.reward.shape, np.float32)
         cut = rollout.terminated | rollout.truncated
         factor = discounts(rollout.elapsed, per_step=discount, tau_s=tau_s)
-        advantages(rollout.reward, value, after, cut, factor, gae_lambda, estimate)
+        # In time, a reward arrives at the end of its step: cutting a step in two must not move it.
+        reward = rollout.reward * factor if tau_s > 0.0 else rollout.reward
+        advantages(reward, value, after, cut, factor, gae_lambda, estimate)
         parts.append((rollout, estimate, value))
     estimate = np.concatenate([part[1].ravel() for part in parts])
     value = np.concatenate([part[2].ravel() for part in parts])
@@ -83,26 +85,27 @@ def build_batch(
 
 def rollout_of_episode(episode: Any) -> Rollout:
     """An episode chunk as a rollout of one row; where it was cut without an end, the last value bootstraps."""
-    seen = episode.observations.data
+    seen = episode.get_observations()
     observation = np.asarray(seen[OBSERVATION], np.float32)[:, None]
     mask = np.asarray(seen[ACTION_MASK]).astype(bool)[:, None]
     length = len(observation) - 1
-    extra = episode.extra_model_outputs
     flags = np.zeros((2, length, 1), np.bool_)
     flags[0, -1], flags[1, -1] = episode.is_terminated, episode.is_truncated
     ended = episode.is_terminated or episode.is_truncated
     ends = np.array([[length - 1, 0]] if ended else np.empty((0, 2)), np.int64)
 
-    def column(data: Any, kind: Any) -> NDArray[Any]:
-        return np.ascontiguousarray(np.asarray(data, kind)[:, None])
+    def column(steps: Any, kind: Any) -> NDArray[Any]:
+        return np.ascontiguousarray(np.asarray(steps, kind)[:, None])
 
+    timed = ELAPSED in episode.extra_model_outputs
     return Rollout(
         observation=observation,
         mask=mask,
-        action=column(episode.actions.data, np.int64),
-        logp=column(extra[Columns.ACTION_LOGP].data, np.float32),
-        reward=column(episode.rewards.data, np.float32),
-        elapsed=column(extra[ELAPSED].data, np.float32) if ELAPSED in extra else np.ones((length, 1), np.float32),
+        action=column(episode.get_actions(), np.int64),
+        logp=column(episode.get_extra_model_outputs(Columns.ACTION_LOGP), np.float32),
+        reward=column(episode.get_rewards(), np.float32),
+        # RLlib's own runner does not know it; settings refuse a discount in time there.
+        elapsed=column(episode.get_extra_model_outputs(ELAPSED) if timed else np.ones(length), np.float32),
         terminated=flags[0],
         truncated=flags[1],
         ends=ends,

@@ -12,6 +12,7 @@ import torch
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core import ALL_MODULES, DEFAULT_MODULE_ID
 from ray.rllib.utils.metrics import (
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
     NUM_ENV_STEPS_TRAINED,
     NUM_ENV_STEPS_TRAINED_LIFETIME,
     NUM_MODULE_STEPS_TRAINED,
@@ -48,6 +49,7 @@ class MarketLearner(PPOTorchLearner):
         torch.set_num_threads(options["threads"])
         self._split = bool(options["split"])
         super().build()
+        self._scheduled = 0
         seed = int(self.config.seed or 0)
         names = ("policy", "value") if self._split else ("towers",)
         self._generators = {name: torch.Generator().manual_seed(seed * 4 + i) for i, name in enumerate(names)}
@@ -148,11 +150,17 @@ class MarketLearner(PPOTorchLearner):
             self.metrics.log_value((owner, steps), trained, reduce="sum")
             self.metrics.log_value((owner, lifetime), trained, reduce="lifetime_sum")
 
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Move the schedules on, and remember where they stand."""
+        super().after_gradient_based_update(timesteps=timesteps)
+        self._scheduled = int(timesteps.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+
     def get_state(self, components: Any = None, *, not_components: Any = None, **kwargs: Any) -> dict[str, Any]:
-        """RLlib's state and the generators of the shuffles."""
+        """RLlib's state, the generators of the shuffles and the place in the schedules."""
         state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
         if self._check_component("shuffles", components, not_components):
             state["shuffles"] = {name: g.get_state().numpy() for name, g in self._generators.items()}
+            state["scheduled"] = self._scheduled
         return state
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -160,6 +168,9 @@ class MarketLearner(PPOTorchLearner):
         super().set_state(state)
         for name, drawn in state.get("shuffles", {}).items():
             self._generators[name].set_state(torch.from_numpy(np.array(drawn)))
+        if "scheduled" in state:  # RLlib keeps the learning rate with the optimizer, but not the weight of the entropy
+            self._scheduled = int(state["scheduled"])
+            self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID].update(timestep=self._scheduled)
 
 
 @dataclass(frozen=True)
@@ -218,7 +229,7 @@ class Losses:
         with torch.no_grad():
             seen = {
                 "policy_loss": -gain,
-                "entropy": entropy,
+                "entropy": entropy.detach(),
                 "mean_kl_loss": (ratio - 1.0 - change).mean(),
                 "clip_fraction": (ratio != clipped).float().mean(),
             }

@@ -15,14 +15,14 @@ from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, SAMPLE_TIMER
 from kalshi_ray.policy.inference import best_legal, draw_legal
 from kalshi_ray.policy.towers import MASKED
 from kalshi_ray.train.rollout import Rollout, to_episodes
-from kalshi_ray.train.sources import EnvSource, MaskedVectorEnv, RowsEnv
+from kalshi_ray.train.sources import EnvSource, MaskedVectorEnv, RowsEnv, Spaces
 
 MARKET = "market"
 """Key of our own metrics and of our own part of the runner's state."""
 
 SUMMED = (
-    "fills", "maker_fills", "contracts", "fees", "refund", "spread_cost", "orders_sent", "orders_filled", "refused",
-    "reward_sum", "steps", "seconds", "holds", "max_drawdown",
+    "reward_sum", "steps", "fills", "maker_fills", "traded", "fees", "refund", "spread_cost", "orders_sent",
+    "orders_filled", "refused", "clipped", "max_drawdown", "terminated",
 )  # fmt: skip
 """Fields of an EPISODE record that are summed over the episodes of an iteration."""
 
@@ -44,7 +44,9 @@ class MarketRunner(SingleAgentEnvRunner):
         if self.env is not None:
             self.env.close()
         options = self.config.env_config
-        seed = runner_seed(int(self.config.seed or 0), int(self.worker_index or 0), evaluation=self.config.in_evaluation)
+        seed = runner_seed(
+            int(self.config.seed or 0), int(self.worker_index or 0), evaluation=self.config.in_evaluation
+        )
         source: EnvSource = options["source"]
         self.num_envs = int(self.config.num_envs_per_env_runner)
         self.env = MaskedVectorEnv(source.make(self.num_envs, seed))
@@ -53,7 +55,7 @@ class MarketRunner(SingleAgentEnvRunner):
         self._ramp_steps = 0 if self.config.in_evaluation else int(options["ramp_steps"])
         self._batch = self.rows.new_batch()
         self._needs_initial_reset = True
-        self._sums = {name: 0.0 for name in SUMMED}
+        self._sums = dict.fromkeys(SUMMED, 0.0)
         self._counted = {"steps": 0, "reward": 0.0, "holds": 0, "free": 0, "episodes": 0}
 
     @property
@@ -67,7 +69,7 @@ class MarketRunner(SingleAgentEnvRunner):
         """The share of spread and fees charged now: rises to 1 over the ramp, judged by the steps of the whole run."""
         if self._ramp_steps <= 0:
             return 1.0
-        return min(1.0, self.num_env_steps_sampled_lifetime / self._ramp_steps)
+        return min(1.0, float(self.num_env_steps_sampled_lifetime) / self._ramp_steps)
 
     def assert_healthy(self) -> None:
         """RLlib asks this of a restarted runner."""
@@ -111,8 +113,8 @@ class MarketRunner(SingleAgentEnvRunner):
     def _handed_over(self, rollout: Rollout) -> list[Any]:
         if not self._as_episodes:
             return [rollout]
-        assert self.env is not None
-        return list(to_episodes(rollout, self.env.single_observation_space, self.env.single_action_space))
+        spaces = Spaces.of(self.rows)
+        return list(to_episodes(rollout, spaces.observation, spaces.action))
 
     def _roll(self, steps: int, explore: bool, random_actions: bool) -> Rollout:
         """`steps` decisions of every row."""

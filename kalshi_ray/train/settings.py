@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from kalshi_ray.env.samplers import SamplerName
+from kalshi_ray.env.settings import EnvSettings, RewardUnit
 from kalshi_ray.errors import ConfigError, UnknownName
 from kalshi_ray.policy.towers import NETWORKS, NetworkSettings, network_settings
 
-RewardUnit = Literal["cents", "dollars", "scaled"]
 Part = Literal["fast", "stock"]
 
 
@@ -33,7 +34,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     tau_s: float = 1_800.0
     gae_lambda: float = 0.8
     cost_ramp: float = 0.7
-    reward_unit: RewardUnit = "scaled"
+    reward_unit: RewardUnit = "spread"
 
 
 PRESETS: Mapping[str, Hyperparameters] = {
@@ -63,7 +64,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     steps: int = 1_500_000  # decisions to train on, over all rows
     seed: int = 0
     runners: int = 0  # env runners as processes of their own; 0: one inside this process
-    sampler: str = "random"  # which market a row takes next
+    sampler: SamplerName = "random"  # which market a row takes next
+    episode: int = 2_000  # decisions of a training episode, where env.max_decisions says nothing
     decide: Literal["greedy", "sampled"] = "greedy"  # how the bundle decides
     save_freq: int = 500_000  # a checkpoint every so many steps
     keep: int = 2  # checkpoints kept, the newest
@@ -87,8 +89,10 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     discount: float | None = None  # per step; used where tau_s is 0
     tau_s: float | None = None  # seconds in which a reward loses 63 % of its worth; 0: discount per step
     gae_lambda: float | None = None
-    cost_ramp: float | None = None  # share of the run in which spread and fees rise from nothing to full; 0: full at once
-    reward_unit: RewardUnit | None = None  # cents | dollars | scaled
+    cost_ramp: float | None = (
+        None  # share of the run in which spread and fees rise from nothing to full; 0: full at once
+    )
+    reward_unit: RewardUnit | None = None  # cents | dollars | scaled | spread
 
     def resolved(self) -> Hyperparameters:
         """Every number in force. Raises UnknownName and ConfigError."""
@@ -105,10 +109,19 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """The network of this run."""
         return network_settings(self.resolved().network)
 
+    def training_env(self, env: EnvSettings) -> EnvSettings:
+        """The environment as training sees it: starts anywhere, bounded episodes, the preset's reward unit."""
+        return msgspec.structs.replace(
+            env,
+            start="random",
+            max_decisions=env.max_decisions or self.episode,
+            reward_unit=self.resolved().reward_unit,
+        )
+
     def describe(self) -> dict[str, Any]:
         """Every setting in force, for the run's folder and the bundle."""
         own = {n: getattr(self, n) for n in self.__struct_fields__ if n not in Hyperparameters.__struct_fields__}
-        return own | msgspec.to_builtins(self.resolved())
+        return {**own, **msgspec.to_builtins(self.resolved())}
 
 
 def _check(settings: TrainSettings, numbers: Hyperparameters) -> None:
@@ -130,7 +143,9 @@ def _check(settings: TrainSettings, numbers: Hyperparameters) -> None:
             remedy="Choose a batch that all rows fill with whole steps",
         )
     if settings.split_towers and settings.learner == "fast" and NETWORKS[numbers.network].shared:
-        raise ConfigError(f"train.split_towers and network {numbers.network!r}, which shares layers, exclude each other")
+        raise ConfigError(
+            f"train.split_towers and network {numbers.network!r}, which shares layers, exclude each other"
+        )
     if numbers.tau_s > 0.0 and "stock" in (settings.runner, settings.learner):
         raise ConfigError(
             f"train.tau_s = {numbers.tau_s}: RLlib's own runner and learner discount per step only",

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import gymnasium as gym
+import msgspec
 import numpy as np
+import ray
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
+from kalshi_ray.core.tape import ViewPack
+from kalshi_ray.data.view_store import get_pack
+from kalshi_ray.env.market_env import MarketVectorEnv
+from kalshi_ray.env.samplers import SamplerName, ViewSampler
+from kalshi_ray.env.settings import EnvSettings
+from kalshi_ray.errors import NothingToDo
 from kalshi_ray.policy.network import ACTION_MASK, OBSERVATION, masked_space
+from kalshi_ray.registry import Contract, contract_of
 
 
 class RowsEnv(Protocol):
@@ -19,7 +27,7 @@ class RowsEnv(Protocol):
 
     num_envs: int
     single_observation_space: gym.spaces.Box
-    single_action_space: gym.spaces.Discrete
+    single_action_space: Any  # Discrete
 
     def new_batch(self) -> Any:
         """Arrays for one step: a dataclass of `observation`, `mask`, `reward`, `terminated`, `truncated`,
@@ -59,8 +67,64 @@ class EnvSource(Protocol):
     def make(self, rows: int, seed: int) -> RowsEnv:
         """`rows` fresh rows whose draws depend on `seed` alone."""
 
-    def describe(self) -> Mapping[str, Any]:
-        """What a bundle records of it: session, checksum, environment settings, fingerprints."""
+    def describe(self) -> Described:
+        """What a bundle records of it."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a policy was trained on and what it needs: written into the run's folder and the bundle."""
+
+    sessions: list[dict[str, Any]]  # id, checksum, and which markets of it
+    env: dict[str, Any]  # environment settings in force
+    contract: Contract
+    reward: str
+    fill_model: str
+
+
+@dataclass(frozen=True)
+class MarketSource:
+    """Rows over the chosen views of one pack. The pack may be a reference into the object store: put once."""
+
+    pack: ViewPack | ray.ObjectRef[ViewPack]
+    settings: EnvSettings
+    views: tuple[int, ...]  # of the pack; those to train on
+    sampler: SamplerName = "random"
+
+    def make(self, rows: int, seed: int) -> MarketVectorEnv:
+        """`rows` fresh rows whose draws depend on `seed` alone."""
+        pack = self._views_of()
+        chosen = np.array(self.views, np.int32)
+        if not len(chosen) or chosen.min() < 0 or chosen.max() >= len(pack.views):
+            raise NothingToDo(
+                f"{len(chosen)} markets to train on, of {len(pack.views)} in session {pack.session}",
+                remedy="`kalshi-ray sessions analyze` shows why each market was left out",
+            )
+        sampler = ViewSampler(pack, chosen, order=self.sampler, seed=seed, anywhere=self.settings.start == "random")
+        return MarketVectorEnv(pack, self.settings, num_envs=rows, seed=seed, sampler=sampler)
+
+    def describe(self) -> Described:
+        """What a bundle records of it."""
+        pack = self._views_of()
+        return Described(
+            sessions=[
+                {
+                    "id": pack.session,
+                    "checksum": pack.checksum,
+                    "markets": len(self.views),
+                    "depth": pack.depth,
+                    "sizes": pack.sizes,
+                    "tickers": [pack.tickers[view] for view in self.views],
+                }
+            ],
+            env=msgspec.to_builtins(self.settings),
+            contract=contract_of(self.settings.action_space, self.settings.observation),
+            reward=self.settings.reward,
+            fill_model=self.settings.fill_model,
+        )
+
+    def _views_of(self) -> ViewPack:
+        return self.pack if isinstance(self.pack, ViewPack) else get_pack(self.pack)
 
 
 @dataclass(frozen=True)
@@ -68,7 +132,7 @@ class Spaces:
     """The spaces that RLlib sees: observation and mask in one Dict, and the action ids."""
 
     observation: gym.spaces.Dict
-    action: gym.spaces.Discrete
+    action: Any  # Discrete
 
     @classmethod
     def of(cls, env: RowsEnv) -> Spaces:

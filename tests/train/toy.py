@@ -6,7 +6,6 @@ and the taker fee: trading without a signal loses. Same API as the real rows, so
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,9 @@ import gymnasium as gym
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from kalshi_ray.registry import contract_of
+from kalshi_ray.train.sources import Described
 
 LIMIT = 50.0
 FEATURES, ACTIONS = 54, 21
@@ -26,10 +28,9 @@ ROW = np.dtype(
 )  # fmt: skip
 EPISODE = np.dtype(
     [
-        ("row", "i4"), ("view", "i4"), ("steps", "i8"), ("seconds", "f8"), ("equity_start", "f8"), ("equity_end", "f8"),
-        ("reward_sum", "f8"), ("fees", "f8"), ("fills", "i8"), ("maker_fills", "i8"), ("contracts", "f8"),
-        ("orders_sent", "i8"), ("orders_filled", "i8"), ("holds", "i8"), ("max_drawdown", "f8"), ("peak_exposure", "f8"),
-        ("terminated", "i1"), ("refused", "i8"), ("distinct_orders", "i8"), ("spread_cost", "f8"), ("refund", "f8"),
+        ("row", "i4"), ("steps", "i8"), ("reward_sum", "f8"), ("fills", "i8"), ("maker_fills", "i8"), ("traded", "f8"),
+        ("fees", "f8"), ("refund", "f8"), ("spread_cost", "f8"), ("orders_sent", "i8"), ("orders_filled", "i8"),
+        ("refused", "i8"), ("clipped", "i8"), ("max_drawdown", "f8"), ("terminated", "i1"), ("holds", "i8"),
         ("edge", "f8"),
     ]
 )  # fmt: skip
@@ -59,13 +60,14 @@ class ToySource:
     def make(self, rows: int, seed: int) -> ToyRows:
         return ToyRows(rows, seed, self.length)
 
-    def describe(self) -> Mapping[str, Any]:
-        return {
-            "sessions": [{"id": "toy", "checksum": "0"}],
-            "env": {"length": self.length},
-            "action_space": {"name": "toy21", "size": ACTIONS, "fingerprint": "toy-actions"},
-            "observation": {"name": "toy54", "size": FEATURES, "fingerprint": "toy-observation"},
-        }
+    def describe(self) -> Described:
+        return Described(
+            sessions=[{"id": "toy", "checksum": "0" * 64}],
+            env={"length": self.length},
+            contract=contract_of("sized21", "obs54"),
+            reward="pure",
+            fill_model="pessimistic",
+        )
 
 
 class ToyRows:
@@ -76,11 +78,14 @@ class ToyRows:
         self.single_observation_space = gym.spaces.Box(-10.0, 10.0, (FEATURES,), np.float32)
         self.single_action_space = gym.spaces.Discrete(ACTIONS)
         self.rows = np.zeros(rows, ROW)
-        self.rows["random"] = np.random.SeedSequence(seed).generate_state(rows, np.uint64) | np.uint64(1)
+        self._seed(seed)
         self._ended = np.zeros(4096, EPISODE)
         self._count = np.zeros(1, np.int64)
         self._batch = self.new_batch()
         self._over = np.zeros(rows, np.bool_)
+
+    def _seed(self, seed: int) -> None:
+        self.rows["random"] = np.random.SeedSequence(seed).generate_state(self.num_envs, np.uint64) | np.uint64(1)
 
     def new_batch(self) -> Batch:
         b = self.num_envs
@@ -115,6 +120,8 @@ class ToyRows:
         self.rows[:], self.share = state["rows"], state["share"]
 
     def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        if seed is not None:
+            self._seed(int(seed))
         self.reset_into(self._batch)
         self._over[:] = False
         return self._batch.observation.copy(), {"action_mask": self._batch.mask.copy()}
@@ -284,10 +291,10 @@ def _step_all(  # type: ignore[no-untyped-def]
         if over:
             _observe(row, last[b], last_mask[b])
             record = ended[count[0]]
-            record.row, record.steps, record.seconds = b, row.step - np.int64(row.began), row.step - row.began
+            record.row, record.steps = b, row.step - np.int64(row.began)
             record.reward_sum, record.fees, record.refund = row.reward, row.fees, row.refund
             record.fills, record.holds, record.edge = row.fills, row.holds, row.edge
-            record.equity_start, record.equity_end, record.terminated = 100.0, equity, terminated[b]
+            record.terminated = terminated[b]
             count[0] += 1
             _reset(row, length, False)
         _observe(row, observation[b], mask[b])

@@ -1,0 +1,69 @@
+"""A Ray to work in: the one that runs, or a small quiet one on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import ray
+
+from kalshi_ray.errors import UsageError
+
+MIB = 2**20
+
+
+class RaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which Ray to use. A job submitted to a cluster joins that cluster whatever stands here."""
+
+    address: str = "auto"  # auto: join a running one if there is one; local: always start one; or an address
+    cpus: int = 0  # of a Ray started here; 0: all that this process may use
+    store_mib: int = 512  # object store of a Ray started here
+
+
+@contextmanager
+def ray_session(settings: RaySettings | None = None) -> Iterator[None]:
+    """Join or start Ray; what was started here is stopped at the end. Does nothing inside a running session."""
+    if ray.is_initialized():
+        yield
+        return
+    quieten()
+    _open(settings or RaySettings())
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def quieten() -> None:
+    """Only errors of Ray and RLlib reach the console."""
+    for name in ("ray", "ray.rllib", "ray.tune", "ray._private.worker"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\..*")
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"ray\..*")
+
+
+def _open(settings: RaySettings) -> None:
+    if settings.address != "local":
+        try:
+            ray.init(address=settings.address, logging_level=logging.ERROR, log_to_driver=False)
+            return
+        except ConnectionError as error:
+            if settings.address != "auto":
+                raise UsageError(
+                    f"no Ray answers at {settings.address}: {error}",
+                    remedy="Give ray.address = local to start one here",
+                ) from error
+    if settings.store_mib < 75:
+        raise UsageError(f"ray.store_mib = {settings.store_mib}: Ray needs at least 75")
+    ray.init(
+        address="local",
+        num_cpus=settings.cpus or len(os.sched_getaffinity(0)),
+        object_store_memory=settings.store_mib * MIB,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
