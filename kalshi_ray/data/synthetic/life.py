@@ -1,0 +1,119 @@
+"""The life of an event: it opens, may be rescheduled and paused, closes and settles. And gaps of the recording."""
+
+from __future__ import annotations
+
+from kalshi_ray.core.jit import kernel
+from kalshi_ray.core.tape import Kind, Status
+from kalshi_ray.core.units import DOLLAR
+from kalshi_ray.data.synthetic.chance import exponential, uniform
+from kalshi_ray.data.synthetic.frames import (
+    after,
+    begin,
+    chance_of,
+    put_gap,
+    put_life,
+    put_snapshot,
+    put_truth,
+)
+from kalshi_ray.data.synthetic.layout import (
+    CLOSE,
+    NEVER,
+    ONE,
+    OPEN,
+    PAUSE,
+    PHASES,
+    RESCHEDULE,
+    RESUME,
+)
+from kalshi_ray.data.synthetic.quoting import empty_book, fill_book
+
+STATUS, SCHEDULE, SETTLEMENT = int(Kind.STATUS), int(Kind.SCHEDULE), int(Kind.SETTLEMENT)
+ACTIVE, INACTIVE = int(Status.ACTIVE), int(Status.INACTIVE)
+CLOSED, DETERMINED = int(Status.CLOSED), int(Status.DETERMINED)
+
+
+@kernel
+def next_phase(event):  # type: ignore[no-untyped-def]
+    """When the event's next phase is due; phases without a time are passed over."""
+    while event.phase < PHASES and event.times[event.phase] == 0:
+        event.phase += 1
+    return event.times[event.phase] if event.phase < PHASES else NEVER
+
+
+@kernel
+def live_on(out, truth, s, markets, event, tables):  # type: ignore[no-untyped-def]
+    """Go through the phase that is due, in all markets of the event at once; return when the next one is due."""
+    begin(s)
+    phase = event.phase
+    if phase == OPEN or phase == RESUME:
+        event.active = 1
+    elif phase == PAUSE or phase == CLOSE:
+        event.active = 0
+    if phase == OPEN:
+        event.opened = s.now
+    drawn = uniform(s)
+    for i in range(event.first, event.first + event.strikes):
+        m = markets[i]
+        if phase == OPEN:
+            m.stale = 2
+            fill_book(out, s, m, i, tables)
+            m.stale = 0
+            put_snapshot(out, s, m, i)
+            put_truth(truth, s, m, i)
+        elif phase == RESCHEDULE:
+            put_life(out, s, i, SCHEDULE, 0, event.close)
+        elif phase == PAUSE:
+            put_life(out, s, i, STATUS, 0, INACTIVE)
+        elif phase == RESUME:
+            _reopen(out, s, m, i, tables)
+        elif phase == CLOSE:
+            put_life(out, s, i, STATUS, 0, CLOSED)
+        else:
+            drawn = _settle(out, truth, s, m, i, drawn)
+    event.phase += 1
+    return next_phase(event)
+
+
+@kernel
+def _reopen(out, s, m, i, tables):  # type: ignore[no-untyped-def]
+    """Reactivation cancels what rests; makers quote again around the same p."""
+    empty_book(out, s, m, i)
+    put_life(out, s, i, STATUS, 0, ACTIVE)
+    fill_book(out, s, m, i, tables)
+
+
+@kernel
+def _settle(out, truth, s, m, i, drawn):  # type: ignore[no-untyped-def]
+    """YES with probability p; at most one strike of an event wins, so one draw serves them all."""
+    share = chance_of(s, m)
+    won = 0.0 <= drawn < share
+    put_life(out, s, i, STATUS, 0, DETERMINED)
+    put_life(out, s, i, SETTLEMENT, DOLLAR if won else 0, 0)
+    m.p = ONE if won else 0
+    m.signal = 0
+    m.stale = 0  # a resync to come has nothing left to show
+    put_truth(truth, s, m, i)
+    return drawn - share
+
+
+@kernel
+def go_through_gap(out, s, markets, events):  # type: ignore[no-untyped-def]
+    """Lose frames, or resync one market after them; return when to come back."""
+    begin(s)
+    if s.cursor < 0:
+        put_gap(out, s)
+        for i in range(len(markets)):
+            if OPEN < events[markets[i].event].phase <= CLOSE:
+                markets[i].stale = 1
+        s.cursor = 0
+        return s.now + s.gap_ns
+    while s.cursor < len(markets) and markets[s.cursor].stale == 0:
+        s.cursor += 1
+    if s.cursor == len(markets):
+        s.cursor = -1
+        return after(s, exponential(s) * s.gap_mean * 1e-9)
+    m = markets[s.cursor]
+    m.stale = 0
+    put_snapshot(out, s, m, s.cursor)
+    s.cursor += 1
+    return s.now

@@ -1,0 +1,119 @@
+"""The main loop: what happens next in which market, over all markets in order of exchange time."""
+
+from __future__ import annotations
+
+from kalshi_ray.core.jit import kernel
+from kalshi_ray.data.synthetic.chance import exponential, from_table, uniform
+from kalshi_ray.data.synthetic.frames import after
+from kalshi_ray.data.synthetic.layout import BURST, CALM, CLOSE, NEVER
+from kalshi_ray.data.synthetic.life import go_through_gap, live_on
+from kalshi_ray.data.synthetic.moments import (
+    HIGHEST,
+    LOWEST,
+    change_sizes,
+    end_signal,
+    flicker,
+    news,
+    start_signal,
+)
+from kalshi_ray.data.synthetic.takers import trade
+
+PAUSED_S = 0.25  # how long a paused market waits before it looks again
+
+
+@kernel
+def _onset(m):  # type: ignore[no-untyped-def]
+    return m.onset if LOWEST < m.p < HIGHEST else 0.0
+
+
+@kernel
+def _next_moment(s, m, event, tables):  # type: ignore[no-untyped-def]
+    """When something happens next in an open market; depends on the past only."""
+    if m.signal != 0:
+        return min(after(s, exponential(s) / m.hold), max(m.signal_end, s.now + 1000))
+    quarter = min(max(4 * (s.now - event.opened) // (event.close - event.opened), 0), 3)
+    pace = m.profile[quarter]
+    if m.follow > 0.0:
+        if uniform(s) < m.follow:
+            return after(s, from_table(s, tables, BURST))
+        return after(s, from_table(s, tables, CALM) * m.calm / pace)
+    rate = m.noise + m.flicker + m.news + m.trade + _onset(m)
+    return after(s, exponential(s) / (rate * pace))
+
+
+@kernel
+def _happen(out, truth, s, markets, events, i, tables):  # type: ignore[no-untyped-def]
+    """One moment of market i, its kind drawn by the rates."""
+    m = markets[i]
+    if m.signal != 0:
+        if s.now >= m.signal_end:
+            end_signal(out, truth, s, markets, events, i, tables)
+        else:
+            change_sizes(out, s, m, i, tables)
+        return
+    onset = _onset(m)
+    at = uniform(s) * (m.noise + m.flicker + m.news + m.trade + onset)
+    if at < m.noise:
+        change_sizes(out, s, m, i, tables)
+    elif at < m.noise + m.flicker:
+        flicker(out, s, m, i, tables)
+    elif at < m.noise + m.flicker + m.news:
+        news(out, truth, s, markets, events, i, tables)
+    elif at < m.noise + m.flicker + m.news + m.trade:
+        trade(out, truth, s, markets, events, i, tables)
+    else:
+        start_signal(out, truth, s, m, i)
+
+
+@kernel
+def _visit(out, truth, s, markets, events, who, tables):  # type: ignore[no-untyped-def]
+    """Let market, event or gap `who` do what is due; return when it is due again."""
+    if who < len(markets):
+        event = events[markets[who].event]
+        if not event.active:
+            return NEVER if event.phase > CLOSE else after(s, PAUSED_S)
+        _happen(out, truth, s, markets, events, who, tables)
+        return _next_moment(s, markets[who], event, tables)
+    if who < len(markets) + len(events):
+        return live_on(out, truth, s, markets, events[who - len(markets)], tables)
+    return go_through_gap(out, s, markets, events)
+
+
+@kernel
+def _sink(heap, due):  # type: ignore[no-untyped-def]
+    """Move the root of the heap down to its place; at equal times the lower number comes first."""
+    size = len(heap)
+    who, at = heap[0], due[heap[0]]
+    here = 0
+    while True:
+        child = 2 * here + 1
+        if child >= size:
+            break
+        if child + 1 < size:
+            left, right = heap[child], heap[child + 1]
+            if due[right] < due[left] or (due[right] == due[left] and right < left):
+                child += 1
+        below = heap[child]
+        if due[below] > at or (due[below] == at and below > who):
+            break
+        heap[here] = below
+        here = child
+    heap[here] = who
+
+
+@kernel
+def advance(out, truth, s, markets, events, heap, due, tables, most):  # type: ignore[no-untyped-def]
+    """Fill the batch `out` [N] ROW and `truth` [N] TRUTH_ROW; return 1 when the session has ended.
+
+    `most` is more than one moment can write. Exchange times of two moments always differ.
+    """
+    s.rows = 0
+    s.truths = 0
+    while s.rows + most <= len(out) and s.truths + most <= len(truth):
+        who = heap[0]
+        if due[who] >= s.stop:
+            return 1
+        s.now = max(due[who], s.now + 1000)
+        due[who] = _visit(out, truth, s, markets, events, who, tables)
+        _sink(heap, due)
+    return 0
