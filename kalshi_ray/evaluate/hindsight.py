@@ -22,7 +22,7 @@ def best_prices(
 ) -> NDArray[np.int32]:
     """Best bid and ask in pips, [2, Q], after all rows of each time; -1 where a side is missing or the book unknown.
 
-    `query_us` [Q] is ascending, in microseconds of exchange time; `fills` are the view's own fills in order of time;
+    `query_us` [Q] is ascending, in microseconds of exchange time; `fills` are the view's own fills;
     `feed_us` is the delay assumed where the exchange time of an update is not known.
     """
     record = pack.views[view]
@@ -37,6 +37,7 @@ def best_prices(
 
 def _taken_by(fills: NDArray[np.void], axis: NDArray[np.int32]) -> NDArray[np.void]:
     takers = fills[fills["maker"] == 0]
+    takers = takers[np.argsort(takers["venue_ns"], kind="stable")]
     taken = np.zeros(len(takers), TAKEN)
     taken["us"] = takers["venue_ns"] // MICROSECOND
     taken["side"] = np.where(takers["side"] > 0, ASK, BID)

@@ -69,11 +69,13 @@ class Ledger:
 
     policy: str
     fill_model: str
+    views: NDArray[np.int32]  # [N] of the pack
     tickers: tuple[str, ...]  # [N]
     events: NDArray[np.int32]  # [N] which event, any numbering
     episodes: NDArray[np.void]  # [N] EPISODE, aligned with `tickers`
     fills: NDArray[np.void]  # FILL, by market and then in order of execution
     fill_market: NDArray[np.int32]  # index into the N markets, one per fill, ascending
+    twice_mids: NDArray[np.int32]  # [fills, 1 + horizons] half pips just before each fill and some seconds after it
     curve_ns: NDArray[np.int64]  # [G] ascending
     curve: NDArray[np.int64]  # [G] micros: sum over markets of equity less bankroll
     actions: NDArray[np.int64]  # [A] decisions by action id; empty for policies that quote

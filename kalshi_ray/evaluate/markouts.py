@@ -25,12 +25,15 @@ class Markout(msgspec.Struct, frozen=True, kw_only=True):
     maker_fills: int
 
 
-def mids_after(
+def mids_around(
     pack: ViewPack, view: int, fills: NDArray[np.void], *, seconds: Sequence[float], feed_us: int
 ) -> NDArray[np.int32]:
-    """Twice the mid in pips, [fills, horizons], NO_MID where there is none."""
-    delays = np.array([int(delay * SECOND) for delay in seconds], np.int64)
-    asked = (fills["venue_ns"][:, None] + delays[None, :]).ravel() // MICROSECOND
+    """Twice the mid in pips, [fills, 1 + horizons]: just before each fill, then so many seconds after it.
+
+    NO_MID where a side is missing or the book unknown.
+    """
+    delays = np.array([-1, *(int(delay * SECOND) // MICROSECOND for delay in seconds)], np.int64)
+    asked = (fills["venue_ns"][:, None] // MICROSECOND + delays[None, :]).ravel()
     order = np.argsort(asked, kind="stable")
     bid, ask = best_prices(pack, view, fills=fills, query_us=asked[order], feed_us=feed_us)
     twice = np.full(len(asked), NO_MID, np.int32)
@@ -41,9 +44,9 @@ def mids_after(
 def markouts_of(
     fills: NDArray[np.void], twice_mids: NDArray[np.int32], seconds: Sequence[float]
 ) -> tuple[Markout, ...]:
-    """One Markout by horizon; `twice_mids` [fills, horizons] as `mids_after` gives them."""
+    """One Markout by horizon; `twice_mids` [fills, 1 + horizons] as `mids_around` gives them."""
     found = []
-    for column, delay in enumerate(seconds):
+    for column, delay in enumerate(seconds, 1):
         known = twice_mids[:, column] != NO_MID
         values = {}
         for word, wanted in (("taker", 0), ("maker", 1)):

@@ -15,6 +15,7 @@ from kalshi_ray.core.units import CONTRACT, DOLLAR, MICROS_PER_CENT, MICROS_PER_
 from kalshi_ray.evaluate import account
 from kalshi_ray.evaluate.intervals import Interval, by_event
 from kalshi_ray.evaluate.ledger import Ending, Ledger, parts_of, reconcile, trades_of
+from kalshi_ray.evaluate.markouts import NO_MID
 from kalshi_ray.evaluate.settings import EvaluationSettings
 
 
@@ -47,7 +48,7 @@ class Money(msgspec.Struct, frozen=True, kw_only=True):
     marked: float  # net with open positions at best bid or ask instead of closed
     settled: float  # of `marked`, from markets which the venue settled
     unsettled: float  # of `marked`, from the others
-    gross_to_mid: float  # as if every fill had been at the mid of its decision
+    gross_to_mid: float  # as if every fill had been at the mid just before it
     spread: float  # paid; negative: earned
     fees: float
     closing: float  # marked less closed value of what was open
@@ -171,7 +172,7 @@ def money(ledger: Ledger) -> Money:
     """Where the net came from."""
     settled = ledger.settled
     marked, net = int(ledger.pnl.sum()), int(ledger.closed_pnl.sum())
-    fees, spread = int(ledger.episodes["fees"].sum()), spread_paid(ledger.fills)
+    fees, spread = int(ledger.episodes["fees"].sum()), spread_paid(ledger)
     lots = int(ledger.fills["size"].sum())
 
     def per_contract(micros: int) -> float | None:
@@ -194,11 +195,11 @@ def money(ledger: Ledger) -> Money:
     )
 
 
-def spread_paid(fills: NDArray[np.void]) -> int:
-    """Micros paid against the mid of the decision; a fill decided on without two sides counts at its own price."""
-    both = (fills["bid"] >= 0) & (fills["ask"] >= 0)
-    twice_mid = np.where(both, fills["bid"].astype(np.int64) + fills["ask"], 2 * fills["price"].astype(np.int64))
-    twice = fills["side"].astype(np.int64) * (2 * fills["price"].astype(np.int64) - twice_mid) * fills["size"]
+def spread_paid(ledger: Ledger) -> int:
+    """Micros paid against the mid just before each fill; a fill without two sides counts at its own price."""
+    fills, seen = ledger.fills, ledger.twice_mids[:, 0].astype(np.int64)
+    twice_price = 2 * fills["price"].astype(np.int64)
+    twice = fills["side"].astype(np.int64) * (twice_price - np.where(seen == NO_MID, twice_price, seen)) * fills["size"]
     return int(twice.sum()) // 2
 
 

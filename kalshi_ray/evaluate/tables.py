@@ -112,7 +112,7 @@ def edges(report: EvaluationReport) -> Table:
             "share of the oracle": lambda f: percent(f.edge.share_of_oracle if f.edge else None),
             "net a market": lambda f: dollars(f.net_per_market.mean),
         },
-        note="Edge = side x (true price after the fill's timestamp - price) x size - fee: net without the luck of results.",
+        note="Edge = side x (true price after the fill's timestamp - price) x size - fee: net without the luck.",
     )
 
 

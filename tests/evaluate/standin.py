@@ -10,6 +10,7 @@ import numpy as np
 from kalshi_ray.core.units import DOLLAR, SECOND
 from kalshi_ray.env.records import EPISODE, FILL
 from kalshi_ray.evaluate.ledger import Ledger
+from kalshi_ray.evaluate.markouts import NO_MID
 
 BANKROLL = 100_000_000  # micros
 START = 1_700_000_000 * SECOND
@@ -33,10 +34,10 @@ class Account:
 
 
 def fill(market: int, second: float, side: int, price: int, size: int, **more: Any) -> tuple[int, dict[str, Any]]:
-    """One fill of `size` lots at `price` pips, `second` seconds after START."""
+    """One fill of `size` lots at `price` pips, `second` seconds after START; `twice_mid` in half pips before it."""
     at = START + int(second * SECOND)
-    row = {"view": market, "venue_ns": at, "decision_ns": at, "side": side, "price": price, "size": size}
-    return market, {**row, "bid": -1, "ask": -1, **more}
+    row = {"view_index": market, "venue_ns": at, "decision_ns": at, "side": side, "price": price, "size": size}
+    return market, {**row, **more}
 
 
 def ledger(
@@ -54,11 +55,11 @@ def ledger(
     accounts = [Account() for _ in range(markets)]
     for index, (market, row) in enumerate(ordered):
         owner[index] = market
-        for name, value in row.items():
-            records[index][name] = value
+        for name in set(row) - {"twice_mid"}:
+            records[index][name] = row[name]
         accounts[market].fill(*(int(records[index][name]) for name in ("side", "price", "size", "fee")))
     episodes = np.zeros(markets, EPISODE)
-    episodes["view"], episodes["equity_start"], episodes["terminated"] = np.arange(markets), BANKROLL, settled
+    episodes["view_index"], episodes["equity_start"], episodes["terminated"] = np.arange(markets), BANKROLL, settled
     episodes["equity_end"] = [one.equity(end_price) for one in accounts]
     episodes["position_end"] = [one.yes - one.no for one in accounts]
     episodes["cash_end"] = episodes["equity_end"] if settled else [one.cash for one in accounts]
@@ -71,11 +72,13 @@ def ledger(
     made = Ledger(
         policy="standin",
         fill_model="pessimistic",
+        views=np.arange(markets, dtype=np.int32),
         tickers=tuple(f"M{market}" for market in range(markets)),
         events=np.array(events if events is not None else range(markets), np.int32),
         episodes=episodes,
         fills=records,
         fill_market=owner,
+        twice_mids=np.array([[row.get("twice_mid", NO_MID)] for _, row in ordered], np.int32).reshape(-1, 1),
         curve_ns=np.array([START, START + int(seconds * SECOND)]),
         curve=np.zeros(2, np.int64),
         actions=np.zeros(0, np.int64),
@@ -99,8 +102,7 @@ def random_ledger(seed: int, *, markets: int = 3, count: int = 30, **more: Any) 
                 int(source.integers(1, 500)),
                 fee=int(source.integers(0, 5_000)),
                 maker=int(source.integers(2)),
-                bid=price - 100,
-                ask=price + 100,
+                twice_mid=2 * price + int(source.integers(-200, 201)),
                 order_id=index,
             )
         )

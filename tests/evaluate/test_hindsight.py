@@ -11,7 +11,7 @@ from kalshi_ray.data.schema import MARKETS, UPDATES, Manifest
 from kalshi_ray.data.views import build_pack_from_tables
 from kalshi_ray.env.records import FILL
 from kalshi_ray.evaluate.hindsight import best_prices
-from kalshi_ray.evaluate.markouts import markouts_of, mids_after
+from kalshi_ray.evaluate.markouts import markouts_of, mids_around
 
 BID, ASK = Side.BID, Side.ASK
 LEVELS = [(BID, 4_900, 10), (BID, 4_800, 20), (ASK, 5_100, 10), (ASK, 5_200, 20)]
@@ -67,8 +67,8 @@ def test_markouts_weigh_the_move_of_the_mid_by_size() -> None:
     fills = np.zeros(2, FILL)
     fills["venue_ns"], fills["side"] = SECOND * 1000 + np.array([1, 1]) * SECOND, [+1, -1]
     fills["price"], fills["size"], fills["maker"] = [4_900, 5_100], [100, 300], 1
-    mids = mids_after(pack, 0, fills, seconds=(0.5, 5.0), feed_us=0)
-    assert mids.tolist() == [[10_000, 10_100]] * 2
+    mids = mids_around(pack, 0, fills, seconds=(0.5, 5.0), feed_us=0)
+    assert mids.tolist() == [[10_000, 10_000, 10_100]] * 2
     soon, later = markouts_of(fills, mids, (0.5, 5.0))
     assert soon.maker_cents == 1.0 and soon.taker_cents is None
     assert later.maker_cents == (100 * 1.5 + 300 * 0.5) / 400
