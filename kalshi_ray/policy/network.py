@@ -20,7 +20,8 @@ from ray.rllib.core.rl_module.torch import TorchRLModule
 from torch import nn
 
 from kalshi_ray.policy.inference import Network
-from kalshi_ray.policy.towers import MASKED, NetworkSettings, build_towers, linear_layers
+from kalshi_ray.policy.shapes import NetworkSettings
+from kalshi_ray.policy.towers import MASKED, build_towers, linear_layers
 
 OBSERVATION = "observation"
 ACTION_MASK = "action_mask"

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from kalshi_ray.errors import ContractError, DataError, UnknownName
-from kalshi_ray.policy.towers import NetworkSettings
+from kalshi_ray.policy.shapes import NetworkSettings
 
 _NAME = re.compile(r"step-(\d{12})")
 ABOUT = "run.json"  # what the checkpoint belongs to

@@ -10,7 +10,7 @@ import msgspec
 from kalshi_ray.env.samplers import SamplerName
 from kalshi_ray.env.settings import EnvSettings, RewardUnit
 from kalshi_ray.errors import ConfigError, UnknownName
-from kalshi_ray.policy.towers import NETWORKS, NetworkSettings, network_settings
+from kalshi_ray.policy.shapes import NETWORKS, NetworkSettings, network_settings
 
 Part = Literal["fast", "stock"]
 

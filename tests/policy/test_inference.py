@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from kalshi_ray.errors import ContractError
 from kalshi_ray.policy.inference import Network, NetworkPolicy, best_legal, draw_legal
 from kalshi_ray.policy.protocol import PolicyState, check_policy
-from kalshi_ray.policy.towers import NetworkSettings, build_towers, linear_layers
+from kalshi_ray.policy.shapes import NetworkSettings
+from kalshi_ray.policy.towers import build_towers, linear_layers
 
 FEATURES, ACTIONS = 54, 21
 

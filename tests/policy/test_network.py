@@ -11,7 +11,8 @@ import torch
 
 from kalshi_ray.errors import ConfigError, UnknownName
 from kalshi_ray.policy.network import ACTION_MASK, OBSERVATION, MarketModule, masked_space, module_spec
-from kalshi_ray.policy.towers import NETWORKS, NetworkSettings, build_towers, network_settings
+from kalshi_ray.policy.shapes import NETWORKS, NetworkSettings, network_settings
+from kalshi_ray.policy.towers import build_towers
 
 FEATURES, ACTIONS = 54, 21
 

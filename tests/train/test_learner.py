@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kalshi_ray.policy.network import MarketModule, masked_space, module_spec
-from kalshi_ray.policy.towers import NETWORKS, NetworkSettings
+from kalshi_ray.policy.shapes import NETWORKS, NetworkSettings
 from kalshi_ray.train.learner import Losses, Tower, run_epochs
 
 N, F, A = 64, 6, 4
