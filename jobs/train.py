@@ -20,32 +20,14 @@ from kalshi_ray.train.ray_session import ray_session
 SECTIONS = ("places", "selection", "split", "env", "train", "ray")
 
 
-def main() -> int:
-    """Exit codes: 0 ok, 1 failed, 2 wrong use."""
+def main() -> None:
+    """Load the settings and train."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--session", required=True, help="name of a session in places.store")
-    parser.add_argument("--config", help="settings in TOML")
+    parser.add_argument("--config", help="settings in TOML; options like --train.steps 5 win over it")
     parser.add_argument("--run", help="name of the run; by default time, preset and seed")
     given, rest = parser.parse_known_args()
-    try:
-        run(given, list(pairs(rest)))
-    except KalshiRayError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return problem.exit_code
-    return 0
-
-
-def pairs(rest: list[str]) -> Iterator[tuple[str, str]]:
-    """`--train.steps 5` and `--train.steps=5` as (dotted key, text)."""
-    queue = iter(rest)
-    for name in queue:
-        key, equals, text = name.removeprefix("--").partition("=")
-        yield key, text if equals else next(queue, "")
-
-
-def run(given: argparse.Namespace, options: list[tuple[str, str]]) -> None:
-    """Load the settings and train; settings not named as options come from the file and the environment."""
-    settings = config.load(settings_type(SECTIONS), path=given.config, options=options).value
+    settings = config.load(settings_type(SECTIONS), path=given.config, options=options(rest)).value
     with ray_session(settings.ray):
         trained = train_on_session(
             open_store(settings.places.store).open(given.session),
@@ -60,5 +42,17 @@ def run(given: argparse.Namespace, options: list[tuple[str, str]]) -> None:
     print(result.bundle)
 
 
+def options(rest: list[str]) -> Iterator[tuple[str, str]]:
+    """`--train.steps 5` and `--train.steps=5` as (dotted key, text)."""
+    queue = iter(rest)
+    for name in queue:
+        key, equals, text = name.removeprefix("--").partition("=")
+        yield key, text if equals else next(queue, "")
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        main()
+    except KalshiRayError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(problem.exit_code)
