@@ -45,9 +45,9 @@ def live_on(out, truth, s, markets, event, tables):  # type: ignore[no-untyped-d
     """Go through the phase that is due, in all markets of the event at once; return when the next one is due."""
     begin(s)
     phase = event.phase
-    if phase == OPEN or phase == RESUME:
+    if phase in (OPEN, RESUME):
         event.active = 1
-    elif phase == PAUSE or phase == CLOSE:
+    elif phase in (PAUSE, CLOSE):
         event.active = 0
     if phase == OPEN:
         event.opened = s.now

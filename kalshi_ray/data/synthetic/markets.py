@@ -1,4 +1,4 @@
-"""The markets of a synthetic session before its first moment: events, waves, first probabilities, rates, market table."""
+"""The markets of a synthetic session before its first moment: events and waves, first probabilities, rates."""
 
 from __future__ import annotations
 
@@ -175,8 +175,8 @@ def _rates(
     activity = np.interp(draws.uniform(count), np.linspace(0.0, 1.0, len(table)), table)
     markets["follow"] = known.FOLLOW
     markets["calm"] = 1.0 / activity
-    wait = known.FOLLOW * known.mean_of(known.BURST_SECONDS)
-    wait = wait + (1.0 - known.FOLLOW) * known.mean_of(known.CALM_SECONDS) / activity
+    calm = known.mean_of(known.CALM_SECONDS) / activity
+    wait = known.FOLLOW * known.mean_of(known.BURST_SECONDS) + (1.0 - known.FOLLOW) * calm
     markets["news"] = np.minimum(rules.news, known.LARGEST_NEWS_PER_HOUR * wait / 3_600)
     markets["trade"] = np.minimum(rules.trade, known.LARGEST_TRADES_PER_HOUR * wait / 3_600)
     markets["breadth"] = draws.uniform(count, *known.BREADTH)

@@ -14,7 +14,6 @@ from kalshi_ray.core.units import DOLLAR
 from kalshi_ray.data.columns import Columns, columns_of
 
 LEVEL, END, DELTA, GAP = int(Kind.SNAPSHOT_LEVEL), int(Kind.SNAPSHOT_END), int(Kind.DELTA), int(Kind.GAP)
-CLOSING = int(Kind.SETTLEMENT)
 SAMPLE_EVERY = 64  # rows of a market between two looks at all its levels
 
 
@@ -31,18 +30,18 @@ def best_quotes(updates: pa.Table) -> tuple[Quotes, NDArray[np.int64]]:
     """The changes of best quotes, and sampled level sizes in lots; `updates` in order of arrival."""
     parts = list(columns_of(updates.combine_chunks()))
     whole = Columns(*(np.concatenate(arrays) for arrays in zip(*parts)))
-    market = whole.market
-    order = np.argsort(market, kind="stable")
-    order = order[market[order] >= 0]
-    gaps = whole.recv_ns[(whole.kind == GAP) & (market < 0)]
-    columns = [array[order] for array in (market, whole.recv_ns, whole.kind, whole.side, whole.price, whole.size)]
+    gaps = whole.recv_ns[(whole.kind == GAP) & (whole.market < 0)]
+    order = np.argsort(whole.market, kind="stable")
+    order = order[whole.market[order] >= 0]
+    rows = Columns(*(array[order] for array in whole))
     count = len(order)
     found = Quotes(
         np.empty(count, np.int32), np.empty(count, np.int64), np.empty(count, np.int32), np.empty(count, np.int32)
     )
     sizes = np.empty(2 * count + 2 * DOLLAR, np.int64)
-    rows, sampled = _replay(*columns, gaps, np.zeros((2, DOLLAR + 1), np.int64), *found, sizes)
-    return Quotes(*(array[:rows] for array in found)), sizes[:sampled]
+    written, sampled = _replay(rows, gaps, np.zeros((2, DOLLAR + 1), np.int64), found, sizes)
+    kept = Quotes(found.market[:written], found.recv_ns[:written], found.bid[:written], found.ask[:written])
+    return kept, sizes[:sampled]
 
 
 @kernel
@@ -68,44 +67,49 @@ def _sample(book, bid, ask, sizes, sampled):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _replay(  # type: ignore[no-untyped-def]
-    market, recv, kind, side, price, size, gaps, book, out_market, out_recv, out_bid, out_ask, sizes
-):
-    """Replay market after market; a quote row when the best prices of a known book differ from the last row's."""
-    rows = sampled = 0
-    bid, ask, last_bid, last_ask = 0, DOLLAR, -1, -1
-    in_snapshot = False
-    gap = 0
-    known = False
-    for at in range(len(market)):
-        if at == 0 or market[at] != market[at - 1]:
-            book[:] = 0
-            bid, ask, last_bid, last_ask, gap, known, in_snapshot = 0, DOLLAR, -1, -1, 0, False, False
-        while gap < len(gaps) and gaps[gap] <= recv[at]:
+def _apply(book, best, on, price, size, is_level):  # type: ignore[no-untyped-def]
+    """Change one level and the best prices `best` [2]."""
+    book[on, price] = size if is_level else book[on, price] + size
+    best[on] = _best(book, on, max(best[0], price) if on == 0 else min(best[1], price))
+
+
+@kernel
+def _clear(book, best):  # type: ignore[no-untyped-def]
+    book[:] = 0
+    best[0], best[1] = 0, DOLLAR
+
+
+@kernel
+def _replay(updates, gaps, book, found, sizes):  # type: ignore[no-untyped-def]
+    """Replay market after market; a row of `found` when the best prices of a known book differ from the last row's."""
+    rows = sampled = gap = 0
+    best = np.zeros(2, np.int64)
+    last_bid = last_ask = -1
+    known = in_snapshot = False
+    for at in range(len(updates.market)):
+        if at == 0 or updates.market[at] != updates.market[at - 1]:
+            _clear(book, best)
+            last_bid, last_ask, gap, known, in_snapshot = -1, -1, 0, False, False
+        while gap < len(gaps) and gaps[gap] <= updates.recv_ns[at]:
             known = False
             gap += 1
-        if kind[at] == LEVEL:
-            if not in_snapshot:
-                book[:] = 0
-                bid, ask = 0, DOLLAR
+        kind = updates.kind[at]
+        if kind == LEVEL and not in_snapshot:
+            _clear(book, best)
             in_snapshot = True
-        elif kind[at] == END:
+        if kind in (LEVEL, DELTA):
+            _apply(book, best, updates.side[at], updates.price[at], updates.size[at], kind == LEVEL)
+        elif kind == END:
             known, in_snapshot = True, False
-        elif kind[at] != DELTA:
+        else:
             continue
-        if kind[at] != END:
-            on = side[at]
-            book[on, price[at]] = size[at] if kind[at] == LEVEL else book[on, price[at]] + size[at]
-            if on == 0:
-                bid = _best(book, 0, max(bid, price[at]))
-            else:
-                ask = _best(book, 1, min(ask, price[at]))
         if not known or in_snapshot:
             continue
         if at % SAMPLE_EVERY == 0:
-            sampled = _sample(book, bid, ask, sizes, sampled)
-        if bid != last_bid or ask != last_ask:
-            out_market[rows], out_recv[rows], out_bid[rows], out_ask[rows] = market[at], recv[at], bid, ask
-            last_bid, last_ask = bid, ask
+            sampled = _sample(book, best[0], best[1], sizes, sampled)
+        if best[0] != last_bid or best[1] != last_ask:
+            last_bid, last_ask = best[0], best[1]
+            found.market[rows], found.recv_ns[rows] = updates.market[at], updates.recv_ns[at]
+            found.bid[rows], found.ask[rows] = last_bid, last_ask
             rows += 1
     return rows, sampled

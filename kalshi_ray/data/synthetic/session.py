@@ -22,7 +22,17 @@ from kalshi_ray.data.synthetic.stream import advance
 
 Progress = Callable[[str, int, int], None]  # label, done, total
 BATCH_ROWS = 1 << 17
-_PILOT = {"markets": 192, "waves": 1, "updates": 0, "seed": 1, "gaps_per_hour": 0.0, "paused_share": 0.0}
+_PILOT: dict[str, Any] = {
+    "markets": 192,
+    "waves": 1,
+    "updates": 0,
+    "hours": 0.0,
+    "seed": 1,
+    "gaps_per_hour": 0.0,
+    "paused_share": 0.0,
+    "rescheduled_share": 0.0,
+}
+_SMALL_PILOT, _REFINEMENTS = 32, 3
 
 
 def generate(settings: SynthSettings, *, batch_rows: int = BATCH_ROWS) -> Iterator[tuple[pa.Table, pa.Table]]:
@@ -77,15 +87,18 @@ def origin_of(settings: SynthSettings, state: Prepared) -> dict[str, Any]:
 
 
 def market_hours(settings: SynthSettings) -> float:
-    """How long each market lives; where a number of updates is wanted, from the rate of a pilot."""
+    """How long each market lives; where a number of updates is wanted, from the rows of short pilots."""
     hours = settings.hours or settings.rules.hours
     if not settings.updates:
         return hours
-    pilot = _pilot(settings, uninformed=0.5)
-    snapshots, moving = _rows_of(pilot)
-    per_hour = moving / len(pilot.markets) / hours
-    wanted = settings.updates / settings.markets - snapshots / len(pilot.markets)
-    return max(wanted / per_hour, 1e-3)
+    pilots = min(settings.markets, _SMALL_PILOT)
+    wanted = settings.updates * pilots / settings.markets
+    trial = msgspec.structs.replace(settings, updates=0, markets=pilots, waves=1, gaps_per_hour=0.0)
+    for _ in range(_REFINEMENTS):
+        snapshots, moving = _rows_of(prepare(trial, hours=hours, uninformed=uninformed_share(settings)))
+        # Markets that are nearly decided trade less: more hours bring fewer rows each.
+        hours *= min(max((wanted - snapshots) / max(moving, 1), 1e-3), 1e3)
+    return hours
 
 
 def uninformed_share(settings: SynthSettings) -> float:
@@ -94,7 +107,7 @@ def uninformed_share(settings: SynthSettings) -> float:
         return 0.0
     if settings.uninformed is not None:
         return settings.uninformed
-    return _solve_share(msgspec.structs.replace(settings, markets=1, waves=1, seed=0, updates=0, hours=0.0))
+    return _solve_share(msgspec.structs.replace(settings, **_PILOT))
 
 
 @lru_cache(maxsize=32)
@@ -102,17 +115,12 @@ def _solve_share(settings: SynthSettings) -> float:
     """(1 - u) x gain of the informed = u x loss of the uninformed - 1.1 % of stake; the path depends on u a little."""
     share = 0.5
     for _ in range(2):
-        pilot = _pilot(settings, uninformed=share)
+        pilot = prepare(settings, hours=settings.rules.hours, uninformed=share)
         for _rows in _batches(pilot):
             pass
         s = pilot.stream[0]
         share = float((s["gain"] + TAKERS_LOSE * s["stake"]) / (s["gain"] + s["loss"]))
     return round(min(max(share, 0.0), 1.0), 4)
-
-
-def _pilot(settings: SynthSettings, *, uninformed: float) -> Prepared:
-    trial = msgspec.structs.replace(settings, hours=0.0, **_PILOT)
-    return prepare(trial, hours=settings.rules.hours, uninformed=uninformed)
 
 
 def _rows_of(state: Prepared) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -146,7 +147,7 @@ def _move_statistics(quotes: Quotes, same: NDArray[np.bool_]) -> Statistics:
     }
 
 
-def activity_statistics(counts: NDArray[np.generic], source: str) -> Statistics:
+def activity_statistics(counts: NDArray[Any], source: str) -> Statistics:
     """How unequal markets are by updates (or by updates per second)."""
     ordered = np.sort(counts[counts > 0].astype(np.float64))[::-1]
     middle = np.median(ordered)
@@ -159,7 +160,7 @@ def activity_statistics(counts: NDArray[np.generic], source: str) -> Statistics:
     }
 
 
-def _size_statistics(what: str, sizes: NDArray[np.generic], weights: NDArray[np.generic], source: str) -> Statistics:
+def _size_statistics(what: str, sizes: NDArray[Any], weights: NDArray[Any], source: str) -> Statistics:
     if not len(sizes):
         return {}
     values, held = sizes.astype(np.float64), weights.astype(np.float64)
@@ -170,7 +171,7 @@ def _size_statistics(what: str, sizes: NDArray[np.generic], weights: NDArray[np.
 
 def _recorded_quotes(folder: Path) -> Quotes:
     """The best-quote change logs of all days, by market and time; a side without a quote is 0 or one dollar."""
-    parts = []
+    parts: list[tuple[NDArray[Any], ...]] = []
     for file in sorted(folder.glob("bbo_*.parquet")):
         table = pq.read_table(file)
         market = table["market_ticker"].combine_chunks().dictionary_encode()
