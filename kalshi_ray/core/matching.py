@@ -9,9 +9,11 @@ cancel alone. An order decided at t meets only updates with an exchange time aft
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
-from kalshi_ray.core.book import BOOK, apply_to_book, consume, next_level, shown
+from kalshi_ray.core.book import apply_to_book, book_dtype, consume, copy_book, next_level, shown
 from kalshi_ray.core.fees import charge_fee
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.orders import MAX_MESSAGES, MAX_WALK, MESSAGE, SLOTS, CommandKind, OrderEvent, Refusal, TimeInForce
@@ -72,9 +74,12 @@ TAKEN = np.dtype(
     align=True,
 )
 
-VENUE = np.dtype(
-    [
-        ("book", BOOK),
+@cache
+def venue_dtype(levels: int) -> np.dtype[np.void]:
+    """The VENUE record for books of L = `levels` prices."""
+    fields = [
+
+        ("book", book_dtype(levels)),
         ("cursor", np.int64),  # next row of the tape
         ("stop", np.int64),
         ("clock_ns", np.int64),
@@ -92,21 +97,20 @@ VENUE = np.dtype(
         ("taken_start", np.int32),
         ("taken_count", np.int32),
         ("chance", np.uint64),  # state of the latency draw
-    ],
-    align=True,
-)
+    ]
+    return np.dtype(fields, align=True)
 
 
 @kernel
-def start_venue(venue, view, row_start, row_stop):  # type: ignore[no-untyped-def]
-    """Begin an episode: no orders, no position. The book is set apart (`load_book`)."""
+def start_venue(venue, trader, row_start, row_stop):  # type: ignore[no-untyped-def]
+    """Begin an episode at row `row_start` of the tape, with the book and the terms that a fresh trader knows."""
     venue.cursor = row_start
     venue.stop = row_stop
     venue.clock_ns = -NEVER
     venue.next_own_ns = NEVER
-    venue.status = view.status
-    venue.taker_ppm = view.taker_ppm
-    venue.maker_ppm = view.maker_ppm
+    venue.status = trader.status
+    venue.taker_ppm = trader.taker_ppm
+    venue.maker_ppm = trader.maker_ppm
     venue.position = 0
     venue.live = 0
     venue.message_start = 0
@@ -116,6 +120,7 @@ def start_venue(venue, view, row_start, row_stop):  # type: ignore[no-untyped-de
     for slot in range(SLOTS):
         venue.orders[slot].live = 0
         venue.orders[slot].pending = 0
+    copy_book(trader.book, venue.book)
 
 
 @kernel
@@ -196,65 +201,65 @@ def _finish(venue, rules, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fill_resting(venue, rules, axes, axis, slot, lots):  # type: ignore[no-untyped-def]
+def _fill_resting(venue, rules, slot, lots):  # type: ignore[no-untyped-def]
     """Fill a resting order at its own price with what is left of `lots`; return the lots filled."""
     order = venue.orders[slot]
     size = min(lots, order.size - order.filled)
     if size <= 0 or venue.message_count >= MAX_MESSAGES - 2 * (MAX_WALK + 2):
         return 0
-    _fill(venue, rules, slot, axes[axis, order.tick], size, 1)
+    _fill(venue, rules, slot, venue.book.prices[order.tick], size, 1)
     if order.filled == order.size:
         _finish(venue, rules, slot)
     return size
 
 
 @kernel
-def _meet_print(venue, rules, axes, axis, slot, tick, lots):  # type: ignore[no-untyped-def]
+def _meet_print(venue, rules, slot, tick, lots):  # type: ignore[no-untyped-def]
     """A print of `lots` at `tick` that may have hit the resting order in `slot`."""
     order = venue.orders[slot]
     through = tick < order.tick if order.side == BID else tick > order.tick
     if through:
-        _fill_resting(venue, rules, axes, axis, slot, lots)
+        _fill_resting(venue, rules, slot, lots)
     elif tick == order.tick:
         ahead = min(order.queue, lots)
         order.queue -= ahead
         order.owed -= lots
-        _fill_resting(venue, rules, axes, axis, slot, lots - ahead)
+        _fill_resting(venue, rules, slot, lots - ahead)
 
 
 @kernel
-def _meet_cancel(venue, rules, recorded, row, order, before, lots):  # type: ignore[no-untyped-def]
+def _meet_cancel(venue, rules, order, before, lots):  # type: ignore[no-untyped-def]
     """A cancel of `lots` at our level, which showed `before`: our place by the fill model, clipped to what is left."""
     if rules.fill_model == OPTIMISTIC:
         order.queue = max(0, order.queue - lots)
     elif rules.fill_model == FITTED and before > 0:
         ahead = min(1.0, order.queue / before)
         order.queue -= int(lots * ahead**QUEUE_EXPONENT)
-    order.queue = min(order.queue, max(0, recorded[row, order.side, order.tick]) + max(0, order.owed))
+    order.queue = min(order.queue, max(0, venue.book.recorded[order.side, order.tick]) + max(0, order.owed))
 
 
 @kernel
-def _meet_far_side(venue, recorded, consumed, rules, axes, axis, row, slot):  # type: ignore[no-untyped-def]
+def _meet_far_side(venue, rules, slot):  # type: ignore[no-untyped-def]
     """Fill a resting order from levels of the other side that stand at or through its price, the queue first."""
     order = venue.orders[slot]
     book = venue.book
     far = 1 - order.side
     tick = book.best[far]
     while venue.orders[slot].live and 0 <= tick < book.levels and (order.tick - tick) * (1 - 2 * order.side) >= 0:
-        lots = shown(recorded, consumed, row, far, tick) - order.queue
-        behind = next_level(book, recorded, consumed, row, far, tick)
+        lots = shown(book, far, tick) - order.queue
+        behind = next_level(book, far, tick)
         if lots > 0 and venue.taken_count < MAX_TAKEN - 2 * MAX_WALK:
-            filled = _fill_resting(venue, rules, axes, axis, slot, lots)
-            _take(venue, recorded, consumed, rules, row, far, tick, filled)
+            filled = _fill_resting(venue, rules, slot, lots)
+            _take(venue, rules, far, tick, filled)
         tick = behind
 
 
 @kernel
-def _take(venue, recorded, consumed, rules, row, side, tick, lots):  # type: ignore[no-untyped-def]
+def _take(venue, rules, side, tick, lots):  # type: ignore[no-untyped-def]
     """Remove lots from the venue's book and remember to remove them from the one the trader sees."""
     if lots <= 0:
         return
-    consume(venue.book, recorded, consumed, row, side, tick, lots)
+    consume(venue.book, side, tick, lots)
     taken = venue.taken[(venue.taken_start + venue.taken_count) % MAX_TAKEN]
     venue.taken_count += 1
     taken.before_row = venue.cursor
@@ -265,7 +270,7 @@ def _take(venue, recorded, consumed, rules, row, side, tick, lots):  # type: ign
 
 
 @kernel
-def _take_through(venue, recorded, consumed, rules, axes, axis, row, slot):  # type: ignore[no-untyped-def]
+def _take_through(venue, rules, slot):  # type: ignore[no-untyped-def]
     """Walk the shown ladder up to the order's limit; reduce-only orders stop at a flat position."""
     order = venue.orders[slot]
     book = venue.book
@@ -279,12 +284,12 @@ def _take_through(venue, recorded, consumed, rules, axes, axis, row, slot):  # t
         wanted = order.size - order.filled
         if order.reduce_only:
             wanted = min(wanted, max(0, venue.position if order.side == ASK else -venue.position))
-        lots = min(wanted, shown(recorded, consumed, row, far, tick))
+        lots = min(wanted, shown(book, far, tick))
         if lots <= 0:
             break
-        behind = next_level(book, recorded, consumed, row, far, tick)
-        _take(venue, recorded, consumed, rules, row, far, tick, lots)
-        _fill(venue, rules, slot, axes[axis, tick], lots, 0)
+        behind = next_level(book, far, tick)
+        _take(venue, rules, far, tick, lots)
+        _fill(venue, rules, slot, venue.book.prices[tick], lots, 0)
         walked += 1
         tick = behind
 
@@ -297,8 +302,8 @@ def _crosses(book, side, tick):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _join_queue(venue, recorded, consumed, row, order):  # type: ignore[no-untyped-def]
-    order.queue = shown(recorded, consumed, row, order.side, order.tick)
+def _join_queue(venue, order):  # type: ignore[no-untyped-def]
+    order.queue = shown(venue.book, order.side, order.tick)
     order.owed = 0
 
 
@@ -325,7 +330,7 @@ def accept_command(venue, rules, command, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _arrive(venue, recorded, consumed, rules, axes, axis, row, slot):  # type: ignore[no-untyped-def]
+def _arrive(venue, rules, slot):  # type: ignore[no-untyped-def]
     """A command reaches the exchange."""
     order = venue.orders[slot]
     kind = order.pending
@@ -333,13 +338,13 @@ def _arrive(venue, recorded, consumed, rules, axes, axis, row, slot):  # type: i
     if kind == CANCEL:
         _finish(venue, rules, slot)
     elif kind == CREATE:
-        _arrive_create(venue, recorded, consumed, rules, axes, axis, row, slot)
+        _arrive_create(venue, rules, slot)
     else:
-        _arrive_amend(venue, recorded, consumed, rules, axes, axis, row, slot)
+        _arrive_amend(venue, rules, slot)
 
 
 @kernel
-def _arrive_create(venue, recorded, consumed, rules, axes, axis, row, slot):  # type: ignore[no-untyped-def]
+def _arrive_create(venue, rules, slot):  # type: ignore[no-untyped-def]
     order = venue.orders[slot]
     order.tick = order.pending_tick
     order.size = order.pending_size
@@ -350,18 +355,18 @@ def _arrive_create(venue, recorded, consumed, rules, axes, axis, row, slot):  # 
     if order.post_only and _crosses(venue.book, order.side, order.tick):
         _tell(venue, rules, slot, REFUSE, WOULD_CROSS, 0, 0, 0, 0)
         return
-    _take_through(venue, recorded, consumed, rules, axes, axis, row, slot)
+    _take_through(venue, rules, slot)
     if order.time_in_force != GTC or order.filled == order.size:
         _tell(venue, rules, slot, DONE, 0, 0, 0, 0, 0)
         return
     order.live = 1
     venue.live += 1
-    _join_queue(venue, recorded, consumed, row, order)
+    _join_queue(venue, order)
     _tell(venue, rules, slot, ACK, 0, 0, 0, 0, 0)
 
 
 @kernel
-def _arrive_amend(venue, recorded, consumed, rules, axes, axis, row, slot):  # type: ignore[no-untyped-def]
+def _arrive_amend(venue, rules, slot):  # type: ignore[no-untyped-def]
     """A smaller size at the same price keeps its place; anything else goes to the back. Crossing is refused."""
     order = venue.orders[slot]
     if order.pending_size <= order.filled:
@@ -376,12 +381,12 @@ def _arrive_amend(venue, recorded, consumed, rules, axes, axis, row, slot):  # t
     order.size = order.pending_size
     order.expires_ns = order.pending_expires_ns
     if requeued:
-        _join_queue(venue, recorded, consumed, row, order)
+        _join_queue(venue, order)
     _tell(venue, rules, slot, ACK, 0, 0, 0, 0, 0)
 
 
 @kernel
-def _own_events(venue, recorded, consumed, rules, axes, axis, row, until, expiries):  # type: ignore[no-untyped-def]
+def _own_events(venue, rules, until, expiries):  # type: ignore[no-untyped-def]
     """Arrivals up to `until`, by time, cancels of resting orders before new ones; and expiries where asked for."""
     while True:
         at, chosen, expiring = NEVER, -1, False
@@ -398,7 +403,7 @@ def _own_events(venue, recorded, consumed, rules, axes, axis, row, until, expiri
         if expiring:
             _finish(venue, rules, chosen)
         else:
-            _arrive(venue, recorded, consumed, rules, axes, axis, row, chosen)
+            _arrive(venue, rules, chosen)
 
 
 @kernel
@@ -409,7 +414,7 @@ def _cancel_all(venue, rules):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _meet_row(venue, recorded, consumed, rules, axes, axis, row, update, before):  # type: ignore[no-untyped-def]
+def _meet_row(venue, rules, update, before):  # type: ignore[no-untyped-def]
     """What a row of the tape does to our resting orders; `before` is what its level showed before it."""
     side = update.flags & ASK_SIDE
     tick = int(update.tick)
@@ -417,30 +422,30 @@ def _meet_row(venue, recorded, consumed, rules, axes, axis, row, update, before)
         if tick < 0 or update.flags & OFF_BOOK:
             return
         if venue.orders[BID].live and not update.flags & TAKER_BOUGHT:
-            _meet_print(venue, rules, axes, axis, BID, tick, int(update.size))
+            _meet_print(venue, rules, BID, tick, int(update.size))
         if venue.orders[ASK].live and not update.flags & TAKER_SOLD:
-            _meet_print(venue, rules, axes, axis, ASK, tick, int(update.size))
+            _meet_print(venue, rules, ASK, tick, int(update.size))
         return
     order = venue.orders[side]
     if update.kind == DELTA and update.size < 0 and order.live and order.tick == tick:
         if update.flags & BY_TRADE:
             order.owed -= int(update.size)
         else:
-            _meet_cancel(venue, rules, recorded, row, order, before, -int(update.size))
+            _meet_cancel(venue, rules, order, before, -int(update.size))
     if update.kind == DELTA and update.size < 0:
         return
     if update.kind == SNAPSHOT_END:
         for slot in (BID, ASK):
             kept = venue.orders[slot]
             if kept.live:
-                kept.queue = min(kept.queue, recorded[row, slot, kept.tick])
+                kept.queue = min(kept.queue, venue.book.recorded[slot, kept.tick])
     for slot in (BID, ASK):
         if venue.orders[slot].live and _crosses(venue.book, slot, venue.orders[slot].tick):
-            _meet_far_side(venue, recorded, consumed, rules, axes, axis, row, slot)
+            _meet_far_side(venue, rules, slot)
 
 
 @kernel
-def advance_venue(venue, recorded, consumed, rules, updates, values, axes, axis, row, until):  # type: ignore[no-untyped-def]
+def advance_venue(venue, rules, updates, values, until):  # type: ignore[no-untyped-def]
     """Apply everything that reaches the exchange up to `until`, ns: at one time expiries, then the tape, then arrivals."""
     while venue.cursor < venue.stop:
         update = updates[venue.cursor]
@@ -448,20 +453,20 @@ def advance_venue(venue, recorded, consumed, rules, updates, values, axes, axis,
         if at > until:
             break
         if venue.next_own_ns <= at:
-            _own_events(venue, recorded, consumed, rules, axes, axis, row, at, True)
+            _own_events(venue, rules, at, True)
         venue.clock_ns = max(venue.clock_ns, at)
         venue.cursor += 1
         kind = update.kind
         if kind < GAP:
             before = 0
             if venue.live and kind == DELTA:
-                before = recorded[row, update.flags & ASK_SIDE, int(update.tick)]
+                before = venue.book.recorded[update.flags & ASK_SIDE, int(update.tick)]
             if kind != TRADE:
-                apply_to_book(venue.book, recorded, consumed, row, update)
+                apply_to_book(venue.book, update)
             if venue.live and kind != SNAPSHOT_LEVEL:
-                _meet_row(venue, recorded, consumed, rules, axes, axis, row, update, before)
+                _meet_row(venue, rules, update, before)
         elif kind == GAP:
-            apply_to_book(venue.book, recorded, consumed, row, update)
+            apply_to_book(venue.book, update)
             _cancel_all(venue, rules)
         elif kind == STATUS:
             if venue.status != update.size and (update.size != INACTIVE):
@@ -473,5 +478,5 @@ def advance_venue(venue, recorded, consumed, rules, updates, values, axes, axis,
         elif kind == SETTLEMENT:
             _cancel_all(venue, rules)
     if venue.next_own_ns <= until:
-        _own_events(venue, recorded, consumed, rules, axes, axis, row, until, False)
+        _own_events(venue, rules, until, False)
     venue.clock_ns = max(venue.clock_ns, until)

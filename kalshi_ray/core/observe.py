@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 
+from kalshi_ray.core.book import shown
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.risk import budget_left, left_of, reserved
 from kalshi_ray.core.trader import HISTORY
@@ -17,15 +18,15 @@ MICROS_PER_LOT_DOLLAR = DOLLAR  # a lot that pays one dollar pays this many micr
 
 
 @kernel
-def measure(trader, rules, recorded, consumed, row, axes, facts):  # type: ignore[no-untyped-def]
+def measure(trader, rules, facts):  # type: ignore[no-untyped-def]
     """Fill one FACTS record with the state of a row at its decision. Changes nothing of the row."""
     _measure_prices(trader, facts)
-    _measure_depth(trader, recorded, consumed, row, axes, facts)
+    _measure_depth(trader, facts)
     _measure_time(trader, facts)
     _measure_activity(trader, facts)
     _measure_portfolio(trader, rules, facts)
     _measure_orders(trader, facts)
-    _measure_more(trader, recorded, consumed, row, facts)
+    _measure_more(trader, facts)
 
 
 @kernel
@@ -82,14 +83,14 @@ def _imbalance(bids, asks):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _measure_depth(trader, recorded, consumed, row, axes, facts):  # type: ignore[no-untyped-def]
+def _measure_depth(trader, facts):  # type: ignore[no-untyped-def]
     book = trader.book
     facts.total_volume = math.log10(1 + (book.total[0] + book.total[1]) / CONTRACT) / 7
     facts.volume_imbalance = _imbalance(book.total[0], book.total[1])
     facts.bid_depth = book.count[0] / 50
     facts.ask_depth = book.count[1] / 50
-    near_bids, bid_top, bid_gap = _scan_side(trader, recorded, consumed, row, axes, BID)
-    near_asks, ask_top, ask_gap = _scan_side(trader, recorded, consumed, row, axes, ASK)
+    near_bids, bid_top, bid_gap = _scan_side(trader.book, BID)
+    near_asks, ask_top, ask_gap = _scan_side(trader.book, ASK)
     facts.near_imbalance = _imbalance(near_bids, near_asks)
     facts.bid_concentration = bid_top / book.total[0] if book.total[0] > 0 else 0.5
     facts.ask_concentration = ask_top / book.total[1] if book.total[1] > 0 else 0.5
@@ -98,9 +99,8 @@ def _measure_depth(trader, recorded, consumed, row, axes, facts):  # type: ignor
 
 
 @kernel
-def _scan_side(trader, recorded, consumed, row, axes, side):  # type: ignore[no-untyped-def]
+def _scan_side(book, side):  # type: ignore[no-untyped-def]
     """(lots of the five best levels, lots of the three biggest, pips from the best level to the next) of one side."""
-    book = trader.book
     near, first, second, third, gap = 0, 0, 0, 0, 0
     tick = book.best[side]
     step = -1 if side == BID else 1
@@ -108,13 +108,13 @@ def _scan_side(trader, recorded, consumed, row, axes, side):  # type: ignore[no-
     left = book.count[side]
     found = 0
     while found < left:
-        size = recorded[row, side, tick] - consumed[row, side, tick]
+        size = book.recorded[side, tick] - book.consumed[side, tick]
         if size > 0:
             found += 1
             if found <= NEAR_LEVELS:
                 near += size
                 if found == 2:
-                    gap = abs(axes[trader.axis, tick] - axes[trader.axis, best])
+                    gap = abs(book.prices[tick] - book.prices[best])
             if size > third:
                 if size > first:
                     first, second, third = size, first, second
@@ -254,18 +254,18 @@ def _measure_orders(trader, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _queue_share(trader, recorded, consumed, row, side):  # type: ignore[no-untyped-def]
+def _queue_share(trader, side):  # type: ignore[no-untyped-def]
     order = trader.orders[side]
     if left_of(order) <= 0:
         return 0.0
-    shown = recorded[row, side, order.tick] - consumed[row, side, order.tick]
-    return min(order.queue, shown) / shown if shown > 0 else 0.0
+    size = shown(trader.book, side, order.tick)
+    return min(order.queue, size) / size if size > 0 else 0.0
 
 
 @kernel
-def _measure_more(trader, recorded, consumed, row, facts):  # type: ignore[no-untyped-def]
-    facts.bid_queue = _queue_share(trader, recorded, consumed, row, BID)
-    facts.ask_queue = _queue_share(trader, recorded, consumed, row, ASK)
+def _measure_more(trader, facts):  # type: ignore[no-untyped-def]
+    facts.bid_queue = _queue_share(trader, BID)
+    facts.ask_queue = _queue_share(trader, ASK)
     facts.fill_rate = trader.filled_orders / trader.sent if trader.sent > 0 else 0.0
     facts.sibling_bids = trader.sibling_bid_sum / DOLLAR
     facts.sibling_asks = trader.sibling_ask_sum / DOLLAR

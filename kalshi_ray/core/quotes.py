@@ -19,20 +19,20 @@ from kalshi_ray.core.risk import (
 
 
 @kernel
-def tick_of(axes, axis, levels, price):  # type: ignore[no-untyped-def]
+def tick_of(book, price):  # type: ignore[no-untyped-def]
     """Index of a price on the axis, -1 where it is not on it; a binary search."""
-    low, high = 0, levels
+    low, high = 0, book.levels
     while low < high:
         middle = (low + high) // 2
-        if axes[axis, middle] < price:
+        if book.prices[middle] < price:
             low = middle + 1
         else:
             high = middle
-    return low if low < levels and axes[axis, low] == price else -1
+    return low if low < book.levels and book.prices[low] == price else -1
 
 
 @kernel
-def decide_quote(trader, rules, grids, axes, quote):  # type: ignore[no-untyped-def]
+def decide_quote(trader, rules, quote):  # type: ignore[no-untyped-def]
     """Turn a QUOTE into commands; what risk refuses is counted. Return whether nothing was wanted or sent."""
     trader.command_count = 0
     refused = 0
@@ -43,8 +43,8 @@ def decide_quote(trader, rules, grids, axes, quote):  # type: ignore[no-untyped-
         if size <= 0:
             refused += _withdraw(trader, rules, side)
             continue
-        tick = tick_of(axes, trader.axis, trader.book.levels, price)
-        if tick < 0 or not grids[trader.grid, tick]:
+        tick = tick_of(trader.book, price)
+        if tick < 0 or not trader.book.valid[tick]:
             refused += 1
             continue
         plan = plan_order(trader, rules, trader.now_ns, side, tick, price, size, takes)

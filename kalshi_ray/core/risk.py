@@ -97,7 +97,7 @@ def budget_left(trader, rules, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def order_tick(trader, recorded, consumed, grids, row, side, pricing):  # type: ignore[no-untyped-def]
+def order_tick(trader, side, pricing):  # type: ignore[no-untyped-def]
     """Tick of an order by its pricing, or minus a `Refusal`."""
     book = trader.book
     own, far = book.best[side], book.best[1 - side]
@@ -108,9 +108,9 @@ def order_tick(trader, recorded, consumed, grids, row, side, pricing):  # type: 
         if not has_far:
             return -SIDE_MISSING
         if pricing == TAKE:
-            return far if grids[trader.grid, far] else -SIDE_MISSING
+            return far if book.valid[far] else -SIDE_MISSING
         tick = far - better
-        while 0 <= tick < book.levels and not grids[trader.grid, tick]:
+        while 0 <= tick < book.levels and not book.valid[tick]:
             tick -= better
         if not 0 <= tick < book.levels or (has_own and (tick - own) * better <= 0):
             return -NO_ROOM_IN_SPREAD
@@ -118,9 +118,9 @@ def order_tick(trader, recorded, consumed, grids, row, side, pricing):  # type: 
     if not has_own:
         return -SIDE_MISSING
     if pricing == JOIN:
-        return own if grids[trader.grid, own] else -SIDE_MISSING
+        return own if book.valid[own] else -SIDE_MISSING
     tick = own + better
-    while 0 <= tick < book.levels and not grids[trader.grid, tick]:
+    while 0 <= tick < book.levels and not book.valid[tick]:
         tick += better
     if not 0 <= tick < book.levels or (has_far and (far - tick) * better <= 0):
         return -NO_ROOM_IN_SPREAD
@@ -164,7 +164,7 @@ def plan_order(trader, rules, now, side, tick, price, size, immediate):  # type:
 
 
 @kernel
-def plan_action(trader, rules, recorded, consumed, grids, axes, row, action, smaller):  # type: ignore[no-untyped-def]
+def plan_action(trader, rules, action, smaller):  # type: ignore[no-untyped-def]
     """(plan, tick, lots) of one ACTION record; `smaller` is the next smaller size of its group, 0 if it is the smallest."""
     side = side_of(action.intent)
     position = trader.account.position if side == BID else -trader.account.position
@@ -178,15 +178,15 @@ def plan_action(trader, rules, recorded, consumed, grids, axes, row, action, sma
         size = min(size, available)
     elif position < 0 and rules.mask_opposite_buy:
         return OTHER_SIDE_HELD, 0, 0
-    tick = order_tick(trader, recorded, consumed, grids, row, side, action.pricing)
+    tick = order_tick(trader, side, action.pricing)
     if tick < 0:
         return -tick, 0, 0
-    price = axes[trader.axis, tick]
+    price = trader.book.prices[tick]
     return plan_order(trader, rules, trader.now_ns, side, tick, price, size, action.pricing == TAKE), tick, size
 
 
 @kernel
-def write_mask(trader, rules, recorded, consumed, grids, axes, actions, row, mask):  # type: ignore[no-untyped-def]
+def write_mask(trader, rules, actions, row, mask):  # type: ignore[no-untyped-def]
     """Write which actions are legal now into `mask[row]`, [A]. HOLD is, unless repeated too often by option.
 
     Within a group sizes ascend and a larger order is never legal where a smaller one is not, so that the largest is
@@ -205,21 +205,21 @@ def write_mask(trader, rules, recorded, consumed, grids, axes, actions, row, mas
         while stop < count and actions[stop].group == actions[start].group:
             stop += 1
         if is_reducing(actions[start].intent):
-            legal += _mask_sells(trader, rules, recorded, consumed, grids, axes, actions, row, start, stop, mask)
+            legal += _mask_sells(trader, rules, actions, row, start, stop, mask)
         else:
-            legal += _mask_buys(trader, rules, recorded, consumed, grids, axes, actions, row, start, stop, mask)
+            legal += _mask_buys(trader, rules, actions, row, start, stop, mask)
         start = stop
     repeated = rules.mask_repeated_hold > 0 and trader.holds_in_row >= rules.mask_repeated_hold
     mask[row, 0] = not (repeated and legal > 0)
 
 
 @kernel
-def _mask_buys(trader, rules, recorded, consumed, grids, axes, actions, row, start, stop, mask):  # type: ignore[no-untyped-def]
+def _mask_buys(trader, rules, actions, row, start, stop, mask):  # type: ignore[no-untyped-def]
     legal = 0
     smaller_are_legal = False
     for at in range(stop - 1, start - 1, -1):
         if not smaller_are_legal:
-            plan, tick, size = plan_action(trader, rules, recorded, consumed, grids, axes, row, actions[at], 0)
+            plan, tick, size = plan_action(trader, rules, actions[at], 0)
             if plan > 0 and plan != POSITION_LIMIT and plan != CASH and plan != BUDGET:
                 for rest in range(start, at + 1):
                     mask[row, rest] = False
@@ -234,11 +234,11 @@ def _mask_buys(trader, rules, recorded, consumed, grids, axes, actions, row, sta
 
 
 @kernel
-def _mask_sells(trader, rules, recorded, consumed, grids, axes, actions, row, start, stop, mask):  # type: ignore[no-untyped-def]
+def _mask_sells(trader, rules, actions, row, start, stop, mask):  # type: ignore[no-untyped-def]
     legal = 0
     smaller = 0
     for at in range(start, stop):
-        plan, tick, size = plan_action(trader, rules, recorded, consumed, grids, axes, row, actions[at], smaller)
+        plan, tick, size = plan_action(trader, rules, actions[at], smaller)
         mask[row, at] = plan <= 0
         legal += plan <= 0
         smaller = actions[at].size
@@ -310,37 +310,37 @@ def send_order(trader, rules, plan, side, tick, price, size, immediate, reduce_o
 
 
 @kernel
-def decide_action(trader, rules, recorded, consumed, grids, axes, actions, row, action):  # type: ignore[no-untyped-def]
+def decide_action(trader, rules, actions, action):  # type: ignore[no-untyped-def]
     """Turn an action id into commands; a masked one sends nothing and is counted. Return whether it was HOLD."""
     trader.command_count = 0
     if action == 0:
         repeated = rules.mask_repeated_hold > 0 and trader.holds_in_row >= rules.mask_repeated_hold
-        if repeated and _anything_legal(trader, rules, recorded, consumed, grids, axes, actions, row):
+        if repeated and _anything_legal(trader, rules, actions):
             trader.refused += 1
             return False
         return True
     smaller = 0
     if actions[action - 1].group == actions[action].group:
         smaller = actions[action - 1].size
-    plan, tick, size = plan_action(trader, rules, recorded, consumed, grids, axes, row, actions[action], smaller)
+    plan, tick, size = plan_action(trader, rules, actions[action], smaller)
     if plan > 0:
         trader.refused += 1
         return False
     intent = actions[action].intent
     side = side_of(intent)
     immediate = actions[action].pricing == TAKE
-    send_order(trader, rules, plan, side, tick, axes[trader.axis, tick], size, immediate, is_reducing(intent))
+    send_order(trader, rules, plan, side, tick, trader.book.prices[tick], size, immediate, is_reducing(intent))
     note_exposure(trader, rules)
     return False
 
 
 @kernel
-def _anything_legal(trader, rules, recorded, consumed, grids, axes, actions, row):  # type: ignore[no-untyped-def]
+def _anything_legal(trader, rules, actions):  # type: ignore[no-untyped-def]
     smaller = 0
     for at in range(1, actions.shape[0]):
         if at == 1 or actions[at].group != actions[at - 1].group:
             smaller = 0
-        plan, tick, size = plan_action(trader, rules, recorded, consumed, grids, axes, row, actions[at], smaller)
+        plan, tick, size = plan_action(trader, rules, actions[at], smaller)
         if plan <= 0:
             return True
         smaller = actions[at].size

@@ -12,9 +12,11 @@ answers differs.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
-from kalshi_ray.core.book import BOOK, apply_to_book, clear_book, is_crossed
+from kalshi_ray.core.book import apply_to_book, book_dtype, is_crossed, load_grid, shown
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.orders import (
     COMMAND,
@@ -50,12 +52,13 @@ ACTIVE = int(Status.ACTIVE)
 ACK, REFUSE, FILL, DONE = int(OrderEvent.ACK), int(OrderEvent.REFUSE), int(OrderEvent.FILL), int(OrderEvent.DONE)
 FREE, AMENDING = int(OrderState.FREE), int(OrderState.AMENDING)
 
-TRADER = np.dtype(
-    [
+@cache
+def trader_dtype(levels: int) -> np.dtype[np.void]:
+    """The TRADER record for books of L = `levels` prices."""
+    fields = [
+
         # the market
-        ("view", np.int32),
-        ("axis", np.int32),
-        ("grid", np.int32),
+        ("view_index", np.int32),
         ("status", np.int32),
         ("taker_ppm", np.int32),
         ("maker_ppm", np.int32),
@@ -64,7 +67,7 @@ TRADER = np.dtype(
         ("settled", np.int8),
         ("settlement", np.int32),  # pips per YES
         ("signals", np.float32, SIGNALS),
-        ("book", BOOK),
+        ("book", book_dtype(levels)),
         # the clock
         ("now_ns", np.int64),
         ("started_ns", np.int64),
@@ -118,16 +121,13 @@ TRADER = np.dtype(
         ("spread_cost", np.int64),  # micros paid to the other side of the spread by taking
         ("clipped", np.int64),  # features cut at their bounds
         ("fault", np.int32),  # an answer that the life cycle does not know: 1 + 16 x state + event
-    ],
-    align=True,
-)
+    ]
+    return np.dtype(fields, align=True)
 
 
 @kernel
 def start_trader(trader, view, bankroll, now):  # type: ignore[no-untyped-def]
     """Begin an episode with an empty ledger and no memory. The book is set apart (`load_book`)."""
-    trader.axis = view.axis
-    trader.grid = view.grid
     trader.status = view.status
     trader.taker_ppm = view.taker_ppm
     trader.maker_ppm = view.maker_ppm
@@ -187,37 +187,50 @@ def _clear_counters(trader):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def see_update(trader, recorded, consumed, row, update, values):  # type: ignore[no-untyped-def]
-    """Apply one row of the tape. A change of the public book starts the timer; trades and schedules do not."""
+def see_update(trader, update):  # type: ignore[no-untyped-def]
+    """Apply one row of the tape. A change of the public book starts the timer; trades do not.
+
+    Rows that refer to `values` are for `see_notice`: `is_notice` tells.
+    """
     kind = update.kind
-    if kind < GAP and kind != TRADE:
-        if apply_to_book(trader.book, recorded, consumed, row, update):
+    if kind < TRADE:
+        if apply_to_book(trader.book, update):
             trader.updates_since += 1
             if trader.changed_ns == NEVER:
                 trader.changed_ns = update.recv_ns
-        return
-    if kind == TRADE:
+    elif kind == TRADE:
         _see_print(trader, update)
     elif kind == GAP:
-        apply_to_book(trader.book, recorded, consumed, row, update)
+        apply_to_book(trader.book, update)
         trader.history_count = 0
     elif kind == STATUS:
         trader.status = update.size
         if update.size == ACTIVE and trader.changed_ns == NEVER:
             trader.changed_ns = update.recv_ns
-    elif kind == SCHEDULE:
-        trader.close_ns = values[update.size]
-    elif kind == GRID:
-        trader.grid = values[update.size]
-    elif kind == FEE:
-        trader.taker_ppm = values[update.size]
-        trader.maker_ppm = values[update.size + 1]
     elif kind == SETTLEMENT:
         trader.settled = 1
         trader.settlement = update.size
-    elif kind == SIGNAL:
-        if update.tick < SIGNALS:
-            trader.signals[update.tick] = np.float32(values[update.size] / 1_000_000)
+
+
+@kernel
+def is_notice(update):  # type: ignore[no-untyped-def]
+    """Whether a row refers to `values`: schedule, grid, fee or signal."""
+    return update.kind > STATUS and update.kind != SETTLEMENT
+
+
+@kernel
+def see_notice(trader, update, values, grids):  # type: ignore[no-untyped-def]
+    """Apply a row that refers to `values`."""
+    kind = update.kind
+    if kind == SCHEDULE:
+        trader.close_ns = values[update.size]
+    elif kind == GRID:
+        load_grid(trader.book, grids, values[update.size])
+    elif kind == FEE:
+        trader.taker_ppm = values[update.size]
+        trader.maker_ppm = values[update.size + 1]
+    elif kind == SIGNAL and update.tick < SIGNALS:
+        trader.signals[update.tick] = np.float32(values[update.size] / 1_000_000)
 
 
 @kernel
@@ -244,25 +257,25 @@ def is_decidable(trader):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def mark(trader, axes):  # type: ignore[no-untyped-def]
+def mark(trader):  # type: ignore[no-untyped-def]
     """Value the position: at the best bid or ask, a missing side of a known book being worth the worst.
 
     Only an unknown or crossed book keeps its last mark.
     """
     book = trader.book
     if book.known and not is_crossed(book):
-        trader.mark_bid = axes[trader.axis, book.best[0]] if book.best[0] >= 0 else 0
-        trader.mark_ask = axes[trader.axis, book.best[1]] if book.best[1] < book.levels else DOLLAR
+        trader.mark_bid = book.prices[book.best[0]] if book.best[0] >= 0 else 0
+        trader.mark_ask = book.prices[book.best[1]] if book.best[1] < book.levels else DOLLAR
     trader.equity = equity(trader.account, trader.mark_bid, trader.mark_ask)
     trader.peak_equity = max(trader.peak_equity, trader.equity)
     trader.drawdown = max(trader.drawdown, trader.peak_equity - trader.equity)
 
 
 @kernel
-def wake(trader, recorded, consumed, row, axes, now):  # type: ignore[no-untyped-def]
+def wake(trader, now):  # type: ignore[no-untyped-def]
     """It is time to decide: set the clock, the touch, the mark, and push one entry of history."""
     trader.now_ns = now
-    mark(trader, axes)
+    mark(trader)
     book = trader.book
     trader.best_bid = -1
     trader.best_ask = -1
@@ -270,10 +283,10 @@ def wake(trader, recorded, consumed, row, axes, now):  # type: ignore[no-untyped
     trader.ask_size = 0
     if book.best[0] >= 0:
         trader.best_bid = trader.mark_bid
-        trader.bid_size = recorded[row, 0, book.best[0]] - consumed[row, 0, book.best[0]]
+        trader.bid_size = shown(book, 0, book.best[0])
     if book.best[1] < book.levels:
         trader.best_ask = trader.mark_ask
-        trader.ask_size = recorded[row, 1, book.best[1]] - consumed[row, 1, book.best[1]]
+        trader.ask_size = shown(book, 1, book.best[1])
     at = trader.history_count % HISTORY
     trader.history_mid[at] = trader.mark_bid + trader.mark_ask
     trader.history_spread[at] = trader.mark_ask - trader.mark_bid
@@ -299,7 +312,7 @@ def decided(trader, was_hold):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def hear(trader, rules, recorded, consumed, row, message):  # type: ignore[no-untyped-def]
+def hear(trader, rules, message):  # type: ignore[no-untyped-def]
     """Apply one answer of the exchange to the order and the ledger; an impossible one sets `fault`."""
     order = trader.orders[message.slot]
     following = LIFE_CYCLE[order.state, message.event]
@@ -313,9 +326,9 @@ def hear(trader, rules, recorded, consumed, row, message):  # type: ignore[no-un
         order.price = order.amended_price
         order.size = order.amended_size
         order.expires_ns = order.amended_expires_ns
-        order.queue = recorded[row, order.side, order.tick] - consumed[row, order.side, order.tick]
+        order.queue = shown(trader.book, order.side, order.tick)
     elif message.event == ACK:
-        order.queue = recorded[row, order.side, order.tick] - consumed[row, order.side, order.tick]
+        order.queue = shown(trader.book, order.side, order.tick)
     elif message.event == REFUSE:
         trader.rejected += 1
     order.state = following

@@ -19,14 +19,14 @@ KEY_BYTES, LEVEL_BYTES = KEYFRAME.itemsize, LEVEL.itemsize
 
 
 @kernel
-def _write_key(book, state, recorded, at, keys, key, levels, level):  # type: ignore[no-untyped-def]
+def _write_key(book, state, at, keys, key, levels, level):  # type: ignore[no-untyped-def]
     """Write the state before row `at` as keyframe `key`; return one past its last row of `levels`."""
     frame = keys[key]
     frame.at = at
     frame.level_start = level
     for side in range(2):
         for tick in range(book.levels):
-            size = recorded[0, side, tick]
+            size = book.recorded[side, tick]
             if size > 0:
                 levels[level].size = size
                 levels[level].tick = tick
@@ -50,11 +50,11 @@ def write_keys(tape, replay, keys, levels, used):  # type: ignore[no-untyped-def
     `used` [2] receives the rows taken in `keys` and `levels`.
     """
     updates, values = tape.updates, tape.values
-    book, state, recorded, consumed = replay.book[0], replay.state[0], replay.recorded, replay.consumed
+    book, state = replay.book[0], replay.state[0]
     key, level = 0, 0
     for v in range(len(tape.views)):
         view = tape.views[v]
-        start_view(book, state, recorded, consumed, view)
+        start_view(book, state, tape.axes, view)
         view.key_start = key
         last = view.start
         for at in range(view.start, view.stop):
@@ -62,13 +62,13 @@ def write_keys(tape, replay, keys, levels, used):  # type: ignore[no-untyped-def
             if at == view.start or (rows >= SPACING and not book.in_snapshot):
                 stored = book.count[0] + book.count[1]
                 if at == view.start or KEY_BYTES + LEVEL_BYTES * stored <= BYTES_PER_ROW * rows:
-                    level = _write_key(book, state, recorded, at, keys, key, levels, level)
+                    level = _write_key(book, state, at, keys, key, levels, level)
                     key += 1
                     last = at
             update = updates[at]
             decide_until(book, state, update.recv_ns)
-            if apply_row(book, state, recorded, consumed, update, values):
-                note_change(book, state, update.recv_ns)
+            if apply_row(book, state, update, values):
+                note_change(state, update.recv_ns)
         if view.stop > view.start:
             decide_until(book, state, updates[view.stop - 1].recv_ns + 1)
         view.key_stop = key

@@ -133,7 +133,7 @@ def quote_state(book, state):  # type: ignore[no-untyped-def]
     """Which of the states a quote is in."""
     if not book.known:
         return UNKNOWN
-    if state.status != ACTIVE:
+    if state.status != ACTIVE or state.settled:
         return INACTIVE
     return CROSSED if is_crossed(book) else OPEN
 
@@ -185,10 +185,10 @@ def measure_view(tape, replay, view, start_ns, span_ns, measure, survey):  # typ
     Path and prints are appended where the survey has room for any; activity is added up.
     """
     updates, values, axes = tape.updates, tape.values, tape.axes
-    book, state, recorded, consumed = replay.book[0], replay.state[0], replay.recorded, replay.consumed
+    book, state = replay.book[0], replay.state[0]
     hours, phases, path, prints = survey.hours, survey.phases, survey.path, survey.prints
     first, written, printed = survey.used[0], survey.used[0], survey.used[1]
-    start_view(book, state, recorded, consumed, view)
+    start_view(book, state, tape.axes, view)
     measure.mid_low = 2 * DOLLAR
     measure.first_ns = updates[view.start].recv_ns
     own_ns = max(1, updates[view.stop - 1].recv_ns - measure.first_ns)
@@ -219,14 +219,14 @@ def measure_view(tape, replay, view, start_ns, span_ns, measure, survey):  # typ
             if len(prints) and not update.flags & OFF_BOOK:
                 printed = _write_print(prints, printed, update, axes[view.axis, update.tick])
         fees = state.taker_ppm
-        if apply_row(book, state, recorded, consumed, update, values):
-            note_change(book, state, now)
+        if apply_row(book, state, update, values):
+            note_change(state, now)
         best_bid, best_ask, standing = bid, ask, quote_state(book, state)
         if standing != UNKNOWN:
             best_bid = int(axes[view.axis, book.best[0]]) if book.best[0] >= 0 else 0
             best_ask = int(axes[view.axis, book.best[1]]) if book.best[1] < book.levels else DOLLAR
-            touch = recorded[0, 0, book.best[0]] * 0.5 if best_bid > 0 else 0.0
-            touch += recorded[0, 1, book.best[1]] * 0.5 if best_ask < DOLLAR else 0.0
+            touch = book.recorded[0, book.best[0]] * 0.5 if best_bid > 0 else 0.0
+            touch += book.recorded[1, book.best[1]] * 0.5 if best_ask < DOLLAR else 0.0
             depth = book.total[0] + book.total[1]
         moved = best_bid != bid or best_ask != ask
         if moved:

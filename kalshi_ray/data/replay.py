@@ -10,12 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kalshi_ray.core.book import BOOK, apply_to_book, clear_book, is_crossed
+from kalshi_ray.core.book import apply_to_book, book_dtype, book_size, clear_book, is_crossed, load_axis
 from kalshi_ray.core.jit import as_rows, kernel
 from kalshi_ray.core.tape import Kind, Status, ViewPack
 from kalshi_ray.core.units import MILLISECOND
 
 STATUS, SCHEDULE, GRID, FEE = int(Kind.STATUS), int(Kind.SCHEDULE), int(Kind.GRID), int(Kind.FEE)
+SETTLEMENT = int(Kind.SETTLEMENT)
 ACTIVE = int(Status.ACTIVE)
 DECISION_NS = 250 * MILLISECOND
 BURST_NS = 5 * MILLISECOND
@@ -28,6 +29,7 @@ STATE = np.dtype(
         ("close_ns", np.int64),
         ("taker_ppm", np.int32),
         ("maker_ppm", np.int32),
+        ("settled", np.int32),  # nothing can be traded after the result
         ("waiting_ns", np.int64),  # first undecided change of the book, 0 none
         ("decided_ns", np.int64),  # last decision, 0 none
         ("decisions", np.int64),
@@ -39,16 +41,13 @@ STATE = np.dtype(
 class Replay(NamedTuple):
     """Room to replay any view of a pack, one at a time."""
 
-    book: NDArray[np.void]  # [1] BOOK
+    book: NDArray[np.void]  # [1] book of core.book; nothing is consumed here
     state: NDArray[np.void]  # [1] STATE
-    recorded: NDArray[np.int64]  # [1, 2, L] lots
-    consumed: NDArray[np.int64]  # [1, 2, L] always zero: nobody takes here
 
 
 def make_replay(levels: int) -> Replay:
     """Room for views of at most `levels` prices."""
-    lots = (np.zeros((1, 2, levels), np.int64) for _ in range(2))
-    return Replay(as_rows(np.zeros(1, BOOK)), as_rows(np.zeros(1, STATE)), *lots)
+    return Replay(as_rows(np.zeros(1, book_dtype(book_size(levels)))), as_rows(np.zeros(1, STATE)))
 
 
 class Tape(NamedTuple):
@@ -66,9 +65,10 @@ def tape_of(pack: ViewPack) -> Tape:
 
 
 @kernel
-def start_view(book, state, recorded, consumed, view):  # type: ignore[no-untyped-def]
+def start_view(book, state, axes, view):  # type: ignore[no-untyped-def]
     """Set the state before the first row of `view`: an unknown, empty book."""
-    clear_book(book, recorded, consumed, 0, view.levels)
+    load_axis(book, axes, view.axis, view.levels)
+    clear_book(book)
     book.known = 0
     book.in_snapshot = 0
     book.damaged = 0
@@ -77,6 +77,7 @@ def start_view(book, state, recorded, consumed, view):  # type: ignore[no-untype
     state.close_ns = view.close_ns
     state.taker_ppm = view.taker_ppm
     state.maker_ppm = view.maker_ppm
+    state.settled = 0
     state.waiting_ns = 0
     state.decided_ns = 0
     state.decisions = 0
@@ -85,19 +86,21 @@ def start_view(book, state, recorded, consumed, view):  # type: ignore[no-untype
 @kernel
 def is_open(book, state):  # type: ignore[no-untyped-def]
     """Whether one could decide: the book known, neither locked nor crossed, the market active."""
-    return book.known != 0 and state.status == ACTIVE and not is_crossed(book)
+    return book.known != 0 and state.status == ACTIVE and not state.settled and not is_crossed(book)
 
 
 @kernel
-def apply_row(book, state, recorded, consumed, update, values):  # type: ignore[no-untyped-def]
-    """Apply one row of the tape; return whether the public book may have changed."""
+def apply_row(book, state, update, values):  # type: ignore[no-untyped-def]
+    """Apply one row of the tape; return whether it starts the decision timer: a change of the book, a reopening."""
     kind = update.kind
     if kind < STATUS:
-        return apply_to_book(book, recorded, consumed, 0, update)
+        return apply_to_book(book, update)
     if kind == STATUS:
         state.status = int(update.size)
-        return True
-    if kind == SCHEDULE:
+        return state.status == ACTIVE
+    if kind == SETTLEMENT:
+        state.settled = 1
+    elif kind == SCHEDULE:
         state.close_ns = values[int(update.size)]
     elif kind == GRID:
         state.grid = int(values[int(update.size)])
@@ -111,7 +114,8 @@ def apply_row(book, state, recorded, consumed, update, values):  # type: ignore[
 def decide_until(book, state, now_ns):  # type: ignore[no-untyped-def]
     """Take the decision that fell due before `now_ns`, if any; return its time, 0 for none. Call before `apply_row`.
 
-    Due at the first undecided change + 5 ms, but not within 250 ms of the last decision (market-rules.md section 1).
+    Due at the first undecided change + 5 ms, but not within 250 ms of the last decision (market-rules.md section 1). A
+    decision that cannot be taken when it is due waits for the next change.
     """
     if state.waiting_ns == 0:
         return 0
@@ -127,7 +131,7 @@ def decide_until(book, state, now_ns):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def note_change(book, state, now_ns):  # type: ignore[no-untyped-def]
-    """Start the decision timer for a change of the book at `now_ns`. Call after an `apply_row` that changed it."""
-    if state.waiting_ns == 0 and is_open(book, state):
+def note_change(state, now_ns):  # type: ignore[no-untyped-def]
+    """Start the decision timer at `now_ns`. Call after an `apply_row` that said so."""
+    if state.waiting_ns == 0:
         state.waiting_ns = now_ns

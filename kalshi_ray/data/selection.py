@@ -110,7 +110,7 @@ def pattern_of(quarters: NDArray[np.int64]) -> Pattern:
     return "mid-peak" if second + third > first + fourth else "even"
 
 
-def select(
+def judge(
     pack: ViewPack,
     settings: SuitabilitySettings,
     *,
@@ -118,9 +118,9 @@ def select(
     measures: NDArray[np.void] | None = None,
     progress: Progress | None = None,
 ) -> Selection:
-    """Views that fit the settings. Series and category come from the session's `markets` table.
+    """Which views fit the settings, possibly none. Series and category come from the session's `markets` table.
 
-    Listed markets without any update are among the rejected. NothingToDo, with the commonest reasons, where none fits.
+    Listed markets without any update are among the rejected.
     """
     if markets is None and (settings.series or settings.categories):
         raise ConfigError("series and categories are known from the session's market table only; pass `markets`")
@@ -136,12 +136,25 @@ def select(
     if markets is not None:
         known = set(pack.tickers)
         rejected += [Rejected(t, "updates", 0.0, 1.0) for t in markets["ticker"].to_pylist() if t not in known]
-    if not chosen:
+    return Selection(np.array(chosen, np.int32), rejected, found)
+
+
+def select(
+    pack: ViewPack,
+    settings: SuitabilitySettings,
+    *,
+    markets: pa.Table | None = None,
+    measures: NDArray[np.void] | None = None,
+    progress: Progress | None = None,
+) -> Selection:
+    """As `judge`; NothingToDo, with the commonest reasons, where no market fits."""
+    found = judge(pack, settings, markets=markets, measures=measures, progress=progress)
+    if len(found.views) == 0:
         raise NothingToDo(
-            f"no market of session {pack.session!r} is suitable: {_commonest(rejected)}",
+            f"no market of session {pack.session!r} is suitable: {_commonest(found.rejected)}",
             remedy="Loosen the filter, or record longer; `kalshi-ray sessions analyze` lists every market",
         )
-    return Selection(np.array(chosen, np.int32), rejected, found)
+    return found
 
 
 def _verdicts(
@@ -202,15 +215,15 @@ def causal_start(tape, replay, view, needed, window_ns, seen):  # type: ignore[n
 
     `seen` [2] receives the updates in the window and how often it was open and two-sided after one.
     """
-    book, state, recorded, consumed = replay.book[0], replay.state[0], replay.recorded, replay.consumed
-    start_view(book, state, recorded, consumed, view)
+    book, state = replay.book[0], replay.state[0]
+    start_view(book, state, tape.axes, view)
     seen[0], seen[1] = 0, 0
     until = tape.updates[view.start].recv_ns + window_ns
     for at in range(view.start, view.stop):
         update = tape.updates[at]
         if update.recv_ns > until:
             break
-        apply_row(book, state, recorded, consumed, update, tape.values)
+        apply_row(book, state, update, tape.values)
         seen[0] += 1
         if quote_state(book, state) == OPEN and book.best[0] >= 0 and book.best[1] < book.levels:
             seen[1] += 1

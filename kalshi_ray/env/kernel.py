@@ -3,14 +3,18 @@
     decide -> send -> advance to the next decision -> reward -> observe
     or, at the end of the tape: close the books, record the episode, start the next one
 
-`Tape`, `Rows` and `Layout` in `market_env` say what the arguments are; shapes: B rows, L ticks, A actions, F features.
+Grouped arguments, as `market_env` builds them; shapes: B rows, L ticks, A actions, F features:
+
+    tape     updates, values, axes, grids, views, keyframes, levels, siblings, sibling_start of a ViewPack
+    layout   facts (one FACTS record), the same as a flat array, index, low, high [F], actions (ACTION records [A])
+    log      fills, their count [1], episodes, their count [1]
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from kalshi_ray.core.book import consume, load_book, next_level, shown
+from kalshi_ray.core.book import consume, load_axis, load_book, load_grid, next_level, shown
 from kalshi_ray.core.fees import model_fee
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.matching import MAX_TAKEN, accept_command, advance_venue, start_venue
@@ -20,7 +24,19 @@ from kalshi_ray.core.portfolio import settle
 from kalshi_ray.core.quotes import decide_quote
 from kalshi_ray.core.risk import decide_action, write_mask
 from kalshi_ray.core.tape import Kind
-from kalshi_ray.core.trader import NEVER, decided, due_time, hear, is_decidable, mark, see_update, start_trader, wake
+from kalshi_ray.core.trader import (
+    NEVER,
+    decided,
+    due_time,
+    hear,
+    is_decidable,
+    is_notice,
+    mark,
+    see_notice,
+    see_update,
+    start_trader,
+    wake,
+)
 from kalshi_ray.core.units import DOLLAR, SECOND, Side
 
 BID, ASK = int(Side.BID), int(Side.ASK)
@@ -31,13 +47,13 @@ DECISION, TAPE_END, SETTLED = 0, 1, 2
 
 
 @kernel
-def _deliver(row, trader, venue, progress, rules, recorded, consumed, fills, fill_count, everything):  # type: ignore[no-untyped-def]
+def _deliver(row, trader, venue, progress, rules, fills, fill_count, everything):  # type: ignore[no-untyped-def]
     """Hear the answers that are visible now, in order; all of them at the end of an episode."""
     while venue.message_count > 0:
         message = venue.messages[venue.message_start]
         if not everything and (message.visible_ns > trader.now_ns or message.after_row > progress.cursor):
             return
-        hear(trader, rules, recorded, consumed, row, message)
+        hear(trader, rules, message)
         if message.event == FILL_EVENT and fill_count[0] < fills.shape[0]:
             _log_fill(row, trader, progress, message, fills[fill_count[0]])
             fill_count[0] += 1
@@ -49,7 +65,7 @@ def _deliver(row, trader, venue, progress, rules, recorded, consumed, fills, fil
 def _log_fill(row, trader, progress, message, fill):  # type: ignore[no-untyped-def]
     order = trader.orders[message.slot]
     fill.row = row
-    fill.view = progress.view
+    fill.view_index = progress.view_index
     fill.episode = progress.episodes
     fill.venue_ns = message.venue_ns
     fill.decision_ns = order.sent_ns
@@ -66,24 +82,24 @@ def _log_fill(row, trader, progress, message, fill):  # type: ignore[no-untyped-
 
 
 @kernel
-def _show_taken(row, trader, venue, recorded, consumed, before_row, now):  # type: ignore[no-untyped-def]
+def _show_taken(trader, venue, before_row, now):  # type: ignore[no-untyped-def]
     """Take out of the seen book what we took on the exchange, at the same place of the tape."""
     while venue.taken_count > 0:
         taken = venue.taken[venue.taken_start]
         if taken.before_row > before_row or (taken.before_row == before_row and taken.visible_ns > now):
             return
-        consume(trader.book, recorded, consumed, row, taken.side, taken.tick, taken.lots)
+        consume(trader.book, taken.side, taken.tick, taken.lots)
         venue.taken_start = (venue.taken_start + 1) % MAX_TAKEN
         venue.taken_count -= 1
 
 
 @kernel
-def _see_siblings(trader, view, siblings, sibling_start, market_row, until):  # type: ignore[no-untyped-def]
-    """Follow the best prices of the event's other markets up to `until`."""
+def _see_siblings(trader, view, siblings, sibling_start):  # type: ignore[no-untyped-def]
+    """Follow the best prices of the event's other markets up to now."""
     stop = sibling_start[view.event + 1]
-    while trader.sibling_cursor < stop and siblings[trader.sibling_cursor].recv_ns <= until:
+    while trader.sibling_cursor < stop and siblings[trader.sibling_cursor].recv_ns <= trader.now_ns:
         change = siblings[trader.sibling_cursor]
-        if change.market != market_row:
+        if change.market != view.market:
             trader.sibling_bid_sum += change.bid_change
             trader.sibling_ask_sum += change.ask_change
             if change.bid_change != 0:
@@ -94,11 +110,8 @@ def _see_siblings(trader, view, siblings, sibling_start, market_row, until):  # 
 
 
 @kernel
-def _advance(row, trader, venue, progress, rules, tape, seen, market, fills, fill_count):  # type: ignore[no-untyped-def]
+def _advance(row, trader, venue, progress, rules, updates, values, grids, fills, fill_count):  # type: ignore[no-untyped-def]
     """Run the row to its next decision, its settlement or the end of its tape."""
-    updates, values, axes, views, siblings, sibling_start = tape
-    recorded, consumed = seen
-    venue_recorded, venue_consumed = market
     due = due_time(trader, rules)
     last = updates[progress.stop - 1].recv_ns
     while True:
@@ -108,14 +121,13 @@ def _advance(row, trader, venue, progress, rules, tape, seen, market, fills, fil
             if now > due:
                 break
             if venue.live > 0 or venue.next_own_ns <= now or venue.taken_count > 0:
-                advance_venue(
-                    venue, venue_recorded, venue_consumed, rules, updates, values, axes, trader.axis, row, now
-                )
-                if venue.taken_count > 0:
-                    _show_taken(row, trader, venue, recorded, consumed, progress.cursor, NEVER)
-            see_update(trader, recorded, consumed, row, update, values)
+                advance_venue(venue, rules, updates, values, now)
+                _show_taken(trader, venue, progress.cursor, NEVER)
+            see_update(trader, update)
+            if is_notice(update):
+                see_notice(trader, update, values, grids)
             progress.cursor += 1
-            if due == NEVER and trader.changed_ns != NEVER:
+            if due == NEVER:
                 due = due_time(trader, rules)
             if trader.settled:
                 trader.now_ns = now
@@ -128,32 +140,25 @@ def _advance(row, trader, venue, progress, rules, tape, seen, market, fills, fil
         # Only a new change can make it decidable.
         trader.changed_ns = NEVER
         due = NEVER
-    advance_venue(venue, venue_recorded, venue_consumed, rules, updates, values, axes, trader.axis, row, due)
-    _show_taken(row, trader, venue, recorded, consumed, progress.cursor, due)
+    advance_venue(venue, rules, updates, values, due)
+    _show_taken(trader, venue, progress.cursor, due)
     trader.now_ns = due
-    _deliver(row, trader, venue, progress, rules, recorded, consumed, fills, fill_count, False)
-    if siblings.shape[0] > 0:
-        view = views[progress.view]
-        _see_siblings(trader, view, siblings, sibling_start, view.market, due)
-    wake(trader, recorded, consumed, row, axes, due)
+    _deliver(row, trader, venue, progress, rules, fills, fill_count, False)
+    wake(trader, due)
     return DECISION
 
 
 @kernel
-def _close_books(row, trader, venue, progress, rules, tape, seen, market, fills, fill_count, settled):  # type: ignore[no-untyped-def]
-    """The end of an episode: what reached the exchange is heard, the rest is dropped; settle or mark."""
-    updates, values, axes, views, siblings, sibling_start = tape
-    recorded, consumed = seen
-    venue_recorded, venue_consumed = market
-    until = trader.now_ns
-    advance_venue(venue, venue_recorded, venue_consumed, rules, updates, values, axes, trader.axis, row, until)
-    _show_taken(row, trader, venue, recorded, consumed, progress.stop, NEVER)
-    _deliver(row, trader, venue, progress, rules, recorded, consumed, fills, fill_count, True)
-    mark(trader, axes)
+def _close_books(row, trader, venue, progress, rules, updates, values, fills, fill_count):  # type: ignore[no-untyped-def]
+    """The end of an episode: what reached the exchange is heard, the rest is dropped; the position is marked."""
+    advance_venue(venue, rules, updates, values, trader.now_ns)
+    _show_taken(trader, venue, progress.stop, NEVER)
+    _deliver(row, trader, venue, progress, rules, fills, fill_count, True)
+    mark(trader)
 
 
 @kernel
-def _ladder_value(row, trader, recorded, consumed, axes):  # type: ignore[no-untyped-def]
+def _ladder_value(trader):  # type: ignore[no-untyped-def]
     """Micros that walking the shown depth would bring for the whole position, taker fees paid; 0 at an unknown book."""
     book = trader.book
     left = abs(trader.account.position)
@@ -163,18 +168,18 @@ def _ladder_value(row, trader, recorded, consumed, axes):  # type: ignore[no-unt
     total = 0
     tick = book.best[side]
     while left > 0 and 0 <= tick < book.levels:
-        lots = min(left, shown(recorded, consumed, row, side, tick))
-        price = axes[trader.axis, tick]
+        lots = min(left, shown(book, side, tick))
+        price = book.prices[tick]
         total += lots * (price if side == BID else DOLLAR - price) - model_fee(lots, price, trader.taker_ppm)
         left -= lots
-        tick = next_level(book, recorded, consumed, row, side, tick)
+        tick = next_level(book, side, tick)
     return total
 
 
 @kernel
 def _record_episode(row, trader, progress, rules, position, ladder, settled, episode):  # type: ignore[no-untyped-def]
     episode.row = row
-    episode.view = progress.view
+    episode.view_index = progress.view_index
     episode.steps = trader.decisions
     episode.started_ns = trader.started_ns
     episode.ended_ns = trader.now_ns
@@ -220,119 +225,101 @@ def _find_keyframe(view, keyframes, start):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _start_row(row, trader, venue, progress, rules, tape, keys, seen, market, view_index, start, fills, fill_count):  # type: ignore[no-untyped-def]
+def _start_row(row, trader, venue, progress, rules, view_index, start, tape, fills, fill_count):  # type: ignore[no-untyped-def]
     """Begin an episode at row `start` of a view (-1: its first) and run to the first decision; False if there is none."""
-    updates, values, axes, views, siblings, sibling_start = tape
-    keyframes, stored = keys
-    recorded, consumed = seen
-    venue_recorded, venue_consumed = market
+    updates, values, axes, grids, views, keyframes, stored, siblings, sibling_start = tape
     view = views[view_index]
     start = view.start if start < view.start else start
     key = keyframes[_find_keyframe(view, keyframes, start)]
-    progress.view = view_index
+    progress.view_index = view_index
     progress.cursor = key.at
     progress.stop = view.stop
     progress.reward_sum = 0.0
     progress.spread_cost = 0
     progress.episodes += 1
-    trader.view = view_index
+    trader.view_index = view_index
     start_trader(trader, view, rules.bankroll, updates[start].recv_ns)
-    trader.grid = key.grid
     trader.status = key.status
     trader.close_ns = key.close_ns
     trader.taker_ppm = key.taker_ppm
     trader.maker_ppm = key.maker_ppm
-    first, last = key.level_start, key.level_stop
-    load_book(trader.book, recorded, consumed, row, view.levels, stored, first, last, key.known, key.in_snapshot)
+    load_axis(trader.book, axes, view.axis, view.levels)
+    load_grid(trader.book, grids, key.grid)
+    load_book(trader.book, stored, key.level_start, key.level_stop, key.known, key.in_snapshot)
     while progress.cursor < start:
-        see_update(trader, recorded, consumed, row, updates[progress.cursor], values)
+        see_update(trader, updates[progress.cursor])
+        if is_notice(updates[progress.cursor]):
+            see_notice(trader, updates[progress.cursor], values, grids)
         progress.cursor += 1
     trader.changed_ns = trader.now_ns if trader.book.known else NEVER
     trader.updates_since = 0
     trader.history_count = 0
-    start_venue(venue, view, start, view.stop)
-    venue.status = trader.status
-    venue.taker_ppm = trader.taker_ppm
-    venue.maker_ppm = trader.maker_ppm
+    start_venue(venue, trader, start, view.stop)
     venue.chance = progress.seed + np.uint64(progress.episodes)
-    _copy_book(trader, venue, recorded, venue_recorded, venue_consumed, row)
     if siblings.shape[0] > 0:
-        _start_siblings(trader, view, updates[start].recv_ns, siblings, sibling_start)
-    found = _advance(row, trader, venue, progress, rules, tape, seen, market, fills, fill_count) == DECISION
+        _start_siblings(trader, view, siblings, sibling_start)
+    found = _advance(row, trader, venue, progress, rules, updates, values, grids, fills, fill_count) == DECISION
     progress.equity = trader.equity
     return found
 
 
 @kernel
-def _copy_book(trader, venue, recorded, venue_recorded, venue_consumed, row):  # type: ignore[no-untyped-def]
-    source, target = trader.book, venue.book
-    for side in range(2):
-        for tick in range(source.levels):
-            venue_recorded[row, side, tick] = recorded[row, side, tick]
-            venue_consumed[row, side, tick] = 0
-        target.best[side] = source.best[side]
-        target.count[side] = source.count[side]
-        target.total[side] = source.total[side]
-    target.levels = source.levels
-    target.known = source.known
-    target.in_snapshot = source.in_snapshot
-    target.damaged = 0
-
-
-@kernel
-def _start_siblings(trader, view, now, siblings, sibling_start):  # type: ignore[no-untyped-def]
-    """Sums over the other markets as they stood at `now`: all of the event less our own best prices."""
+def _start_siblings(trader, view, siblings, sibling_start):  # type: ignore[no-untyped-def]
+    """Sums over the other markets as they stood when the episode began."""
     trader.sibling_bid_sum = 0
     trader.sibling_ask_sum = 0
     trader.sibling_bid_move = 0
     trader.sibling_ask_move = 0
     trader.sibling_cursor = sibling_start[view.event]
-    _see_siblings(trader, view, siblings, sibling_start, view.market, now)
+    _see_siblings(trader, view, siblings, sibling_start)
 
 
 @kernel
-def start_next(row, rows, tape, keys, seen, market, rules, fills, fill_count):  # type: ignore[no-untyped-def]
+def start_next(row, traders, venues, progresses, rules, tape, fills, fill_count):  # type: ignore[no-untyped-def]
     """Start the episode that the sampler chose; a start without a decision left falls back to the view's own start."""
-    traders, venues, progresses = rows
-    progress = progresses[row]
+    trader, venue, progress = traders[row], venues[row], progresses[row]
     view, start = progress.next_view, progress.next_start
     progress.needs_next = 1
-    trader, venue = traders[row], venues[row]
-    found = _start_row(row, trader, venue, progress, rules, tape, keys, seen, market, view, start, fills, fill_count)
+    if view < 0:
+        progress.idle = 1
+        return
+    found = _start_row(row, trader, venue, progress, rules, view, start, tape, fills, fill_count)
     if not found and start >= 0:
-        found = _start_row(row, trader, venue, progress, rules, tape, keys, seen, market, view, -1, fills, fill_count)
+        found = _start_row(row, trader, venue, progress, rules, view, -1, tape, fills, fill_count)
     progress.idle = not found
 
 
 @kernel
-def _observe_row(row, trader, rules, seen, tape, layout, facts, flat, observation, mask):  # type: ignore[no-untyped-def]
-    updates, values, axes, views, siblings, sibling_start = tape
-    recorded, consumed = seen
-    index, low, high, grids, actions = layout
-    measure(trader, rules, recorded, consumed, row, axes, facts[0])
+def _observe(row, trader, rules, tape, layout, observation, mask):  # type: ignore[no-untyped-def]
+    facts, flat, index, low, high, actions = layout
+    siblings, sibling_start = tape[7], tape[8]
+    if siblings.shape[0] > 0:
+        _see_siblings(trader, tape[4][trader.view_index], siblings, sibling_start)
+    measure(trader, rules, facts[0])
     trader.clipped += arrange(flat, index, low, high, row, observation)
-    write_mask(trader, rules, recorded, consumed, grids, axes, actions, row, mask)
+    write_mask(trader, rules, actions, row, mask)
 
 
 @kernel
-def reset_rows(rows, tape, keys, seen, market, rules, layout, facts, flat, fills, fill_count, observation, mask):  # type: ignore[no-untyped-def]
+def reset_rows(traders, venues, progresses, rules, tape, layout, log, observation, mask):  # type: ignore[no-untyped-def]
     """Start every row and write its first observation and mask."""
-    traders, venues, progresses = rows
+    fills, fill_count, episodes, episode_count = log
     for row in range(traders.shape[0]):
-        start_next(row, rows, tape, keys, seen, market, rules[0], fills, fill_count)
-        _observe_row(row, traders[row], rules[0], seen, tape, layout, facts, flat, observation, mask)
+        start_next(row, traders, venues, progresses, rules[0], tape, fills, fill_count)
+        _observe(row, traders[row], rules[0], tape, layout, observation, mask)
 
 
 @kernel
-def step_rows(rows, tape, keys, seen, market, rules, reward_rules, layout, facts, flat, log, decision, out):  # type: ignore[no-untyped-def]
+def step_rows(traders, venues, progresses, rules, reward_rules, tape, layout, log, decision, out):  # type: ignore[no-untyped-def]
     """Step every row that is not skipped: its action or quote, the run to its next decision, its reward.
 
     Ended rows write their last observation and start their next episode in the same step.
     """
-    traders, venues, progresses = rows
+    updates, values, axes, grids, views, keyframes, stored, siblings, sibling_start = tape
     fills, fill_count, episodes, episode_count = log
-    actions, quotes, quoting, skip = decision
+    wanted, quotes, quoting, skip = decision
     observation, mask, reward, terminated, truncated, final_observation, final_mask, elapsed = out
+    actions = layout[5]
     rule = rules[0]
     for row in range(traders.shape[0]):
         if skip[row]:
@@ -343,58 +330,44 @@ def step_rows(rows, tape, keys, seen, market, rules, reward_rules, layout, facts
         truncated[row] = False
         elapsed[row] = 0.0
         if progress.idle:
-            truncated[row] = True
             continue
         began = trader.now_ns
         if quoting:
-            hold = _send_quote(trader, venue, rule, seen, tape, layout, quotes[row])
+            hold = decide_quote(trader, rule, quotes[row])
         else:
-            hold = _send_action(row, trader, venue, rule, seen, tape, layout, actions[row])
+            hold = decide_action(trader, rule, actions, wanted[row])
+        for at in range(trader.command_count):
+            accept_command(venue, rule, trader.commands[at], began)
         decided(trader, hold)
-        outcome = _advance(row, trader, venue, progress, rule, tape, seen, market, fills, fill_count)
-        ended = outcome != DECISION or (rule.max_decisions > 0 and trader.decisions >= rule.max_decisions)
-        position, ladder = np.int64(0), np.int64(0)
-        if ended:
-            settled = outcome == SETTLED
-            _close_books(row, trader, venue, progress, rule, tape, seen, market, fills, fill_count, settled)
-            position = trader.account.position
-            ladder = _ladder_value(row, trader, seen[0], seen[1], tape[2])
-            if settled:
-                settle(trader.account, trader.settlement)
-                trader.equity = trader.account.cash
-                trader.peak_equity = max(trader.peak_equity, trader.equity)
-                trader.drawdown = max(trader.drawdown, trader.peak_equity - trader.equity)
-        reward[row] = _reward(trader, progress, reward_rules[0], hold)
-        elapsed[row] = (trader.now_ns - began) / SECOND
-        if not ended:
-            _observe_row(row, trader, rule, seen, tape, layout, facts, flat, observation, mask)
+        outcome = _advance(row, trader, venue, progress, rule, updates, values, grids, fills, fill_count)
+        if outcome == DECISION and not (rule.max_decisions > 0 and trader.decisions >= rule.max_decisions):
+            reward[row] = _reward(trader, progress, reward_rules[0], hold)
+            elapsed[row] = (trader.now_ns - began) / SECOND
+            _observe(row, trader, rule, tape, layout, observation, mask)
             continue
+        _close_books(row, trader, venue, progress, rule, updates, values, fills, fill_count)
+        _end_episode(row, trader, progress, rule, outcome == SETTLED, episodes[episode_count[0]])
+        reward[row] = _reward(trader, progress, reward_rules[0], hold)
+        episodes[episode_count[0]].reward_sum = progress.reward_sum
+        episode_count[0] += 1
+        elapsed[row] = (trader.now_ns - began) / SECOND
         terminated[row] = outcome == SETTLED
         truncated[row] = outcome != SETTLED
-        _observe_row(row, trader, rule, seen, tape, layout, facts, flat, final_observation, final_mask)
-        settled = outcome == SETTLED
-        _record_episode(row, trader, progress, rule, position, ladder, settled, episodes[episode_count[0]])
-        episode_count[0] += 1
-        start_next(row, rows, tape, keys, seen, market, rule, fills, fill_count)
-        _observe_row(row, trader, rule, seen, tape, layout, facts, flat, observation, mask)
+        _observe(row, trader, rule, tape, layout, final_observation, final_mask)
+        start_next(row, traders, venues, progresses, rule, tape, fills, fill_count)
+        _observe(row, trader, rule, tape, layout, observation, mask)
 
 
 @kernel
-def _send_action(row, trader, venue, rules, seen, tape, layout, action):  # type: ignore[no-untyped-def]
-    index, low, high, grids, actions = layout
-    hold = decide_action(trader, rules, seen[0], seen[1], grids, tape[2], actions, row, action)
-    for at in range(trader.command_count):
-        accept_command(venue, rules, trader.commands[at], trader.now_ns)
-    return hold
-
-
-@kernel
-def _send_quote(trader, venue, rules, seen, tape, layout, quote):  # type: ignore[no-untyped-def]
-    index, low, high, grids, actions = layout
-    hold = decide_quote(trader, rules, grids, tape[2], quote)
-    for at in range(trader.command_count):
-        accept_command(venue, rules, trader.commands[at], trader.now_ns)
-    return hold
+def _end_episode(row, trader, progress, rules, settled, episode):  # type: ignore[no-untyped-def]
+    """Settle where the venue has spoken, and write the record of the episode."""
+    position, ladder = trader.account.position, _ladder_value(trader)
+    if settled:
+        settle(trader.account, trader.settlement)
+        trader.equity = trader.account.cash
+        trader.peak_equity = max(trader.peak_equity, trader.equity)
+        trader.drawdown = max(trader.drawdown, trader.peak_equity - trader.equity)
+    _record_episode(row, trader, progress, rules, position, ladder, settled, episode)
 
 
 @kernel

@@ -11,14 +11,15 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from kalshi_ray.core.book import book_size
 from kalshi_ray.core.features import FACTS
 from kalshi_ray.core.jit import as_rows
-from kalshi_ray.core.matching import VENUE
+from kalshi_ray.core.matching import venue_dtype
 from kalshi_ray.core.orders import QUOTE
 from kalshi_ray.core.rules import PPM
 from kalshi_ray.core.tape import ViewPack
-from kalshi_ray.core.trader import TRADER
-from kalshi_ray.env.kernel import reset_rows, start_next, step_rows
+from kalshi_ray.core.trader import trader_dtype
+from kalshi_ray.env.kernel import reset_rows, step_rows
 from kalshi_ray.env.records import EPISODE, FILL, PROGRESS
 from kalshi_ray.env.samplers import DONE, Sampler, ViewSampler
 from kalshi_ray.env.settings import EnvSettings
@@ -99,32 +100,23 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         )
 
     def _make_state(self, seed: int, log_fills: bool) -> None:
-        pack, rows, levels = self.pack, self.num_envs, self.pack.max_levels
-        self._traders = as_rows(np.zeros(rows, TRADER))
-        self._venues = as_rows(np.zeros(rows, VENUE))
+        pack, rows, size = self.pack, self.num_envs, book_size(self.pack.max_levels)
+        self._traders = as_rows(np.zeros(rows, trader_dtype(size)))
+        self._venues = as_rows(np.zeros(rows, venue_dtype(size)))
         self._progress = as_rows(np.zeros(rows, PROGRESS))
         self._seed_rows(seed)
-        self._seen = (np.zeros((rows, 2, levels), np.int64), np.zeros((rows, 2, levels), np.int64))
-        self._market = (np.zeros((rows, 2, levels), np.int64), np.zeros((rows, 2, levels), np.int64))
         self._rules, self._reward_rules = as_rows(self.settings.rules()), as_rows(self.settings.reward_rules())
-        self._tape = (
-            as_rows(pack.updates),
-            pack.values,
-            pack.axes,
-            as_rows(pack.views),
-            as_rows(pack.siblings),
-            pack.sibling_start,
-        )
-        self._keys = (as_rows(pack.keyframes), as_rows(pack.levels))
-        layout = self._layout
-        self._layout_arrays = (layout.index, layout.low, layout.high, pack.grids, as_rows(self._actions.table))
-        facts = np.zeros(1, FACTS)
-        self._facts, self._flat = as_rows(facts), facts.view(np.float32)
+        tape = (pack.updates, pack.values, pack.axes, pack.grids, pack.views, pack.keyframes, pack.levels)
+        self._tape = tuple(as_rows(array) for array in (*tape, pack.siblings, pack.sibling_start))
+        facts, layout = np.zeros(1, FACTS), self._layout
+        self._layout_arrays = (
+            as_rows(facts), facts.view(np.float32), layout.index, layout.low, layout.high, as_rows(self._actions.table)
+        )  # fmt: skip
         self._fills = as_rows(np.zeros(rows * FILLS_PER_STEP if log_fills else 0, FILL))
-        self._fill_count = np.zeros(1, np.int64)
-        self._kept_fills: list[NDArray[np.void]] = []
         self._episodes = as_rows(np.zeros(rows, EPISODE))
-        self._episode_count = np.zeros(1, np.int64)
+        self._fill_count, self._episode_count = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        self._log = (self._fills, self._fill_count, self._episodes, self._episode_count)
+        self._kept_fills: list[NDArray[np.void]] = []
         self._kept_episodes: list[NDArray[np.void]] = []
         self._no_quotes = as_rows(np.zeros(rows, QUOTE))
         self._no_actions = np.zeros(rows, np.int64)
@@ -167,10 +159,9 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         """Start an episode in every row and write its first observation and mask."""
         for row in range(self.num_envs):
             self._choose_next(row)
-        rows = (self._traders, self._venues, self._progress)
         reset_rows(
-            rows, self._tape, self._keys, self._seen, self._market, self._rules, self._layout_arrays, self._facts,
-            self._flat, self._fills, self._fill_count, batch.observation, batch.mask,
+            self._traders, self._venues, self._progress, self._rules, self._tape, self._layout_arrays, self._log,
+            batch.observation, batch.mask,
         )  # fmt: skip
         self._refill()
 
@@ -195,16 +186,13 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
             )
 
     def _step(self, actions: Any, quotes: Any, quoting: int, skip: NDArray[np.bool_], batch: Batch) -> None:
-        rows = (self._traders, self._venues, self._progress)
-        log = (self._fills, self._fill_count, self._episodes, self._episode_count)
-        decision = (actions, quotes, quoting, skip)
         out = (
             batch.observation, batch.mask, batch.reward, batch.terminated, batch.truncated,
             batch.final_observation, batch.final_mask, batch.elapsed,
         )  # fmt: skip
         step_rows(
-            rows, self._tape, self._keys, self._seen, self._market, self._rules, self._reward_rules,
-            self._layout_arrays, self._facts, self._flat, log, decision, out,
+            self._traders, self._venues, self._progress, self._rules, self._reward_rules, self._tape,
+            self._layout_arrays, self._log, (actions, quotes, quoting, skip), out,
         )  # fmt: skip
         if self._fill_count[0] or self._episode_count[0]:
             self._keep_logs()
@@ -285,7 +273,6 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
             "traders": self._traders.tobytes(),
             "venues": self._venues.tobytes(),
             "progress": self._progress.tobytes(),
-            "books": [array.tobytes() for array in (*self._seen, *self._market)],
             "rules": self._rules.tobytes(),
             "sampler": self._sampler.get_state(),
             "reset_due": self._reset_due.tobytes(),
@@ -299,7 +286,6 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
             (self._progress, state["progress"]),
             (self._rules, state["rules"]),
             (self._reset_due, state["reset_due"]),
-            *zip((*self._seen, *self._market), state["books"], strict=True),
         ):
             if len(stored) != array.nbytes:
                 raise UsageError(f"the state holds {len(stored)} bytes where {array.nbytes} are expected: other settings?")

@@ -7,7 +7,7 @@ import numpy as np
 # Where a row stands on its tape, and what to play next.
 PROGRESS = np.dtype(
     [
-        ("view", np.int32),
+        ("view_index", np.int32),
         ("next_view", np.int32),  # chosen by the sampler for the following episode
         ("next_start", np.int64),  # row of the tape; -1: the start of the view
         ("needs_next", np.int8),  # the following episode has been started: choose another
@@ -27,7 +27,7 @@ PROGRESS = np.dtype(
 EPISODE = np.dtype(
     [
         ("row", np.int32),
-        ("view", np.int32),
+        ("view_index", np.int32),
         ("steps", np.int64),
         ("started_ns", np.int64),
         ("ended_ns", np.int64),
@@ -65,7 +65,7 @@ EPISODE = np.dtype(
 FILL = np.dtype(
     [
         ("row", np.int32),
-        ("view", np.int32),
+        ("view_index", np.int32),
         ("episode", np.int64),
         ("venue_ns", np.int64),  # when it happened on the exchange
         ("decision_ns", np.int64),  # when the order was decided

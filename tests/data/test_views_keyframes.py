@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kalshi_ray.core.book import BOOK, apply_to_book, load_book
+from kalshi_ray.core.book import apply_to_book, book_dtype, book_size, load_axis, load_book
 from kalshi_ray.core.jit import as_rows
 from kalshi_ray.core.tape import ASK_SIDE, KEYFRAME, LEVEL, Kind, ViewPack
 from kalshi_ray.data.keyframes import BYTES_PER_ROW, SPACING
@@ -125,14 +125,15 @@ def test_a_replay_from_any_keyframe_reaches_the_book_of_a_replay_from_the_start(
         states = reference_states(eventful, view)
         levels = int(found["levels"])
         for frame in eventful.keyframes[found["key_start"] : found["key_stop"]]:
-            book, recorded = as_rows(np.zeros(1, BOOK)), np.zeros((1, 2, levels), np.int64)
-            consumed = np.zeros_like(recorded)
+            book = as_rows(np.zeros(1, book_dtype(book_size(levels))))
+            load_axis(book[0], eventful.axes, int(found["axis"]), levels)
             stored, rows = as_rows(eventful.levels), as_rows(eventful.updates)
             span = (int(frame["level_start"]), int(frame["level_stop"]), int(frame["known"]), 0)
-            load_book(book[0], recorded, consumed, 0, levels, stored, *span)
+            load_book(book[0], stored, *span)
             for at in range(int(frame["at"]), int(found["stop"])):
-                apply_to_book(book[0], recorded, consumed, 0, rows[at])
-            final = {(s, t): int(recorded[0, s, t]) for s in (0, 1) for t in np.flatnonzero(recorded[0, s]).tolist()}
+                apply_to_book(book[0], rows[at])
+            lots = book["recorded"][0]
+            final = {(s, t): int(lots[s, t]) for s in (0, 1) for t in np.flatnonzero(lots[s]).tolist()}
             assert final == states[-1]["book"] and int(book["known"][0]) == states[-1]["known"]
 
 
@@ -219,9 +220,10 @@ def decision_reference(pack: ViewPack, view: int) -> int:
 
     for now in range(T0, int(rows[-1]["recv_ns"]) + 1, MS // 10):
         while at < len(rows) and rows[at]["recv_ns"] <= now:
-            changed = rows[at]["kind"] in (Kind.SNAPSHOT_END, Kind.DELTA, Kind.STATUS)
+            changed = rows[at]["kind"] in (Kind.SNAPSHOT_END, Kind.DELTA) and states[at + 1]["known"]
+            reopened = rows[at]["kind"] == Kind.STATUS and rows[at]["size"] == 1
             at += 1
-            if changed and not waiting and is_open(states[at]):
+            if (changed or reopened) and not waiting:
                 waiting = int(rows[at - 1]["recv_ns"])
         if waiting and now >= max(waiting + 5 * MS, last + 250 * MS):
             waiting = 0

@@ -6,7 +6,7 @@ import numpy as np
 
 from kalshi_ray.core.actions import action_space
 from kalshi_ray.core.orders import OrderState
-from kalshi_ray.core.trader import TRADER
+from kalshi_ray.core.trader import trader_dtype
 from kalshi_ray.policy.protocol import PolicyState
 
 
@@ -19,7 +19,7 @@ def make_state(
     mask = source.random((rows, actions)) < 0.4
     mask[:, 0] = not hold_masked
     mask[:, 1] |= hold_masked
-    traders = np.zeros(rows, TRADER)
+    traders = np.zeros(rows, trader_dtype(99))
     bid = source.integers(1, 98, rows) * 100
     traders["best_bid"], traders["best_ask"] = bid, bid + 100
     traders["best_bid"][source.random(rows) < 0.2] = -1
