@@ -17,15 +17,15 @@ def quote_changes(tape, replay, rows, event_of, write):  # type: ignore[no-untyp
 
     With `write` false the rows are only counted. An unknown book keeps its last quotes.
     """
-    book, state, recorded, consumed = replay.book[0], replay.state[0], replay.recorded, replay.consumed
+    book, state = replay.book[0], replay.state[0]
     found = 0
     for v in range(len(tape.views)):
         view = tape.views[v]
-        start_view(book, state, recorded, consumed, view)
+        start_view(book, state, tape.axes, view)
         bid, ask = 0, DOLLAR
         for at in range(view.start, view.stop):
             update = tape.updates[at]
-            apply_row(book, state, recorded, consumed, update, tape.values)
+            apply_row(book, state, update, tape.values)
             if not book.known:
                 continue
             new_bid = int(tape.axes[view.axis, book.best[0]]) if book.best[0] >= 0 else 0
