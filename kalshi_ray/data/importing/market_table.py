@@ -140,7 +140,7 @@ def _grids(
 
 
 def _coarsest(rows: NDArray[Any], series_of: NDArray[np.int64], count: int) -> list[str]:
-    """For each series the label of the grid with the fewest prices that holds all of its book, or else of its prints."""
+    """For each series the label of the grid with the fewest prices that holds its book, or else its prints."""
     labels = []
     levels = np.isin(rows["kind"], (Kind.SNAPSHOT_LEVEL, Kind.DELTA)) & (rows["market"] >= 0)
     prints = (rows["kind"] == Kind.TRADE) & (rows["market"] >= 0)
