@@ -102,6 +102,11 @@ def load(
     return Loaded(_build(kind, "", {key: value for key, (value, _) in found.items()}), settings)
 
 
+def replaced(settings: T, **given: Any) -> T:
+    """The settings with the given fields, where they are not empty: what an option of its own says beside the rest."""
+    return msgspec.structs.replace(settings, **{name: value for name, value in given.items() if value})
+
+
 def leaves(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[Leaf]:
     """All fields of a settings type that can be set, in their order, with dotted keys."""
     meanings = field_comments(kind)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kalshi_ray.core.actions import ACTION_SPACES, action_space
 from kalshi_ray.core.features import OBSERVATIONS, observation
+from kalshi_ray.env.settings import PER_MICRO, REWARDS
 
 Row = tuple[str, ...]
 
@@ -77,9 +78,37 @@ def fills() -> Described:
     return Described("fills", "Fill models", ("model", "what shrinks the queue ahead of us", "use"), rows)
 
 
+def rewards() -> Described:
+    """Reward presets: the terms beside the change of equity."""
+    rows = tuple(
+        (name, "change of equity between two decisions, fees included", _share(penalty), f"{bonus:g}" if bonus else "")
+        for name, (penalty, bonus) in REWARDS.items()
+    )
+    columns = ("reward", "base", "share of the paid spread taken off", "added for HOLD, in the reward's unit")
+    return Described("rewards", "Rewards", columns, rows)
+
+
+def reward_units() -> Described:
+    """What a reward of 1 is worth."""
+    rows = tuple((name, f"${1e-6 / per_micro:,.4g}") for name, per_micro in PER_MICRO.items())
+    return Described("reward_units", "Units of the reward", ("unit", "a reward of 1 is"), rows)
+
+
+def _share(share: float) -> str:
+    return f"{share:.0%}" if share else ""
+
+
 def everything(action_space: str, layout: str) -> list[Described]:
     """All tables for one environment."""
-    return [action_spaces(), actions(action_space), observations(), features(layout), fills()]
+    return [
+        action_spaces(),
+        actions(action_space),
+        observations(),
+        features(layout),
+        fills(),
+        rewards(),
+        reward_units(),
+    ]
 
 
 BY_NAME: Mapping[str, Callable[[str], Described]] = {
@@ -87,6 +116,8 @@ BY_NAME: Mapping[str, Callable[[str], Described]] = {
     "actions": actions,
     "observations": lambda _: observations(),
     "features": features,
+    "rewards": lambda _: rewards(),
+    "reward-units": lambda _: reward_units(),
     "fills": lambda _: fills(),
 }
 """What a page can ask for: `<!-- generated: features.obs54 -->`."""

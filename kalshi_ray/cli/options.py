@@ -41,6 +41,8 @@ class SettingsCommand(TyperCommand):
 
     sections: ClassVar[tuple[str, ...]] = ()
     aliases: ClassVar[Mapping[str, str]] = {}
+    flags: ClassVar[tuple[str, ...]] = ()  # aliases without a value: they mean true
+    foreign: ClassVar[tuple[str, ...]] = ()  # prefixes which are no sections: the command reads them itself
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the settings out of the arguments; the rest is parsed as usual."""
@@ -65,6 +67,8 @@ class SettingsCommand(TyperCommand):
                 rest += [argument, *queue]
             elif key is None:
                 rest.append(argument)
+            elif name in self.flags and not equals:
+                given.append((key, "true"))
             else:
                 given.append((key, value if equals else _value(name, queue)))
         return given, rest
@@ -74,17 +78,29 @@ class SettingsCommand(TyperCommand):
         if not name.startswith("--") or "." not in name:
             return None
         section = name[2:].partition(".")[0]
-        if section not in self.sections:
-            near = difflib.get_close_matches(section, self.sections)
-            used = ", ".join(f"--{s}.…" for s in (near or self.sections))
+        known = (*self.foreign, *self.sections)
+        if section not in known:
+            near = difflib.get_close_matches(section, known)
+            used = ", ".join(f"--{s}.…" for s in (near or known))
             raise ConfigError(f"{name} is not used by this command", remedy=f"It takes {used}")
         return name[2:].replace("-", "_")
 
 
-def settings_command(*sections: str, aliases: Mapping[str, str] | None = None) -> type[SettingsCommand]:
+def settings_command(
+    *sections: str,
+    aliases: Mapping[str, str] | None = None,
+    flags: tuple[str, ...] = (),
+    foreign: tuple[str, ...] = (),
+) -> type[SettingsCommand]:
     """A command class for these sections and the places; `aliases` maps other option names to dotted keys."""
-    own = {"sections": tuple(dict.fromkeys(("places", *sections))), "aliases": {**PLACES, **(aliases or {})}}
+    used = tuple(dict.fromkeys(("places", *sections)))
+    own = {"sections": used, "aliases": {**PLACES, **(aliases or {})}, "flags": flags, "foreign": foreign}
     return type("SettingsCommand", (SettingsCommand,), own)
+
+
+def foreign_options(ctx: typer.Context, prefix: str) -> list[tuple[str, str]]:
+    """What was given as `--prefix.field value`, without the prefix."""
+    return [(key.removeprefix(f"{prefix}."), text) for key, text in ctx.meta[_GIVEN] if key.startswith(f"{prefix}.")]
 
 
 def load_settings(ctx: typer.Context, path: Path | None = None) -> config_file.Loaded[Any]:
@@ -93,7 +109,8 @@ def load_settings(ctx: typer.Context, path: Path | None = None) -> config_file.L
 
     used = ctx.meta[_SECTIONS]
     others = [name for name in SECTIONS if name not in used]
-    return config_file.load(settings_type(used), path=path, options=ctx.meta[_GIVEN], others=others)
+    options = [(key, text) for key, text in ctx.meta[_GIVEN] if key.partition(".")[0] in used]
+    return config_file.load(settings_type(used), path=path, options=options, others=others)
 
 
 def settings_of(ctx: typer.Context, path: Path | None = None) -> Settings:

@@ -6,11 +6,17 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
-from typing import Any
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from kalshi_ray.errors import UsageError
 from kalshi_ray.telemetry import Progress
+
+if TYPE_CHECKING:
+    from kalshi_ray.data.schema import Manifest
 
 
 def emit_json(value: Any) -> None:
@@ -31,6 +37,32 @@ def show(renderable: Any) -> None:
     _console().print(renderable)
 
 
+def print_manifest(manifest: Manifest, *, as_json: bool) -> None:
+    """What was written, and what it cannot say."""
+    if as_json:
+        emit_json(manifest)
+        return
+    span = f"{minute(manifest.first_ns)} to {minute(manifest.last_ns)} UTC"
+    say(f"wrote {manifest.id}: {manifest.updates:,} updates of {manifest.markets:,} markets, {span}")
+    for unknown in manifest.unknowns:
+        say(f"  not known: {unknown}")
+    say(f"Next: kalshi-ray sessions analyze {manifest.id}")
+
+
+def written(path: Path, content: str) -> None:
+    """Write a report, making its folder. UsageError where that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    except OSError as problem:
+        raise UsageError(f"cannot write {path}: {problem.strerror}", remedy="Choose another place") from problem
+
+
+def minute(ns: int) -> str:
+    """A time to the minute in UTC; nothing for 0."""
+    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M") if ns else ""
+
+
 def note(line: str) -> None:
     """One line to standard error: what is going on, never the result."""
     sys.stderr.write(line + "\n")
@@ -38,15 +70,16 @@ def note(line: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Any:
     """A table; the columns named in `right` are numbers and aligned so."""
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    made = Table(box=None, pad_edge=False, header_style="dim")
+    for at, column in enumerate(columns):
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=at == 0)
     for row in rows:
         made.add_row(*(Text(text(cell)) for cell in row))
-    return made
+    return Group(Text(title, style="bold"), made) if title else made
 
 
 def text(cell: object) -> str:
@@ -95,7 +128,7 @@ def _console() -> Any:
     from rich.console import Console
 
     # Pipes and files get whole lines: a width of eighty would cut identifiers in two.
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False)
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240, highlight=False)
 
 
 def _plain(value: Any) -> Any:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kalshi_ray.cli import importing, reading
 from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
-from kalshi_ray.cli.output import emit_json, progress_bar, say, show, table
+from kalshi_ray.cli.output import emit_json, minute, print_manifest, progress_bar, say, show, table
 from kalshi_ray.errors import UsageError
 
 if TYPE_CHECKING:
-    from kalshi_ray.data.schema import Manifest
     from kalshi_ray.data.store import SessionStore, SessionSummary
 
 SYNTH_ALIASES = {
@@ -22,6 +21,8 @@ SYNTH_ALIASES = {
 }
 
 app = typer.Typer(help="Recorded, imported and generated order books.", no_args_is_help=True)
+reading.add_to(app)
+importing.add_to(app)
 
 
 @app.command("list", cls=settings_command())
@@ -59,7 +60,7 @@ def synth(
     settings = settings_of(ctx, config)
     with progress_bar() as progress:
         manifest = synthesize(open_store(settings.places.store), session, settings.synth, progress)
-    _written(manifest, as_json)
+    print_manifest(manifest, as_json=as_json)
 
 
 @app.command("delete", cls=settings_command())
@@ -94,19 +95,6 @@ def recover(ctx: typer.Context, session: SessionId, config: ConfigFile = None, a
     say(f"{session} is finished: {manifest.updates:,} updates of {manifest.markets:,} markets are whole")
 
 
-def _written(manifest: Manifest, as_json: bool) -> None:
-    if as_json:
-        emit_json(manifest)
-        return
-    span = _minute(manifest.first_ns), _minute(manifest.last_ns)
-    say(
-        f"wrote {manifest.id}: {manifest.updates:,} updates of {manifest.markets:,} markets, {span[0]} to {span[1]} UTC"
-    )
-    for unknown in manifest.unknowns:
-        say(f"  not known: {unknown}")
-    say(f"Next: kalshi-ray sessions analyze {manifest.id}")
-
-
 def _store(ctx: typer.Context, config: Path | None) -> SessionStore:
     from kalshi_ray.data.store import open_store
 
@@ -117,7 +105,7 @@ def _row(found: SessionSummary) -> tuple[object, ...]:
     manifest = found.manifest
     if manifest is None:
         return found.id, found.state, "", None, found.rows, "", "", "", "", found.bytes / 1e6, found.problem
-    first, last = _minute(manifest.first_ns), _minute(manifest.last_ns)
+    first, last = minute(manifest.first_ns), minute(manifest.last_ns)
     return (
         found.id,
         found.state,
@@ -131,7 +119,3 @@ def _row(found: SessionSummary) -> tuple[object, ...]:
         found.bytes / 1e6,
         found.problem,
     )
-
-
-def _minute(ns: int) -> str:
-    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M") if ns else ""

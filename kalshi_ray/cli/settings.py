@@ -31,12 +31,22 @@ class Places(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     reports: str = "reports"  # reports in HTML and JSON; a folder
 
 
+class AnalysisOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an analysis looks at; which markets are suitable is said by `selection`."""
+
+    edge: bool = False  # costs against moves, markouts, maker results, sums over events
+    top: int = 20  # markets in each ranking
+    horizons_s: tuple[float, ...] = (1.0, 10.0, 60.0, 300.0, 1_800.0)  # of moves
+    markouts_s: tuple[float, ...] = (1.0, 5.0, 30.0, 60.0, 300.0)  # after prints
+
+
 class Settings(Protocol):
     """What a command reads; only the sections it named are there."""
 
     places: Places
     synth: SynthSettings
     importing: ImportOptions
+    analysis: AnalysisOptions
     selection: SuitabilitySettings
     causal: CausalSettings
     split: SplitSettings
@@ -51,6 +61,7 @@ SECTIONS: Mapping[str, str] = {
     "places": "kalshi_ray.cli.settings:Places",
     "synth": "kalshi_ray.data.synthetic.settings:SynthSettings",
     "importing": "kalshi_ray.data.importing.options:ImportOptions",
+    "analysis": "kalshi_ray.cli.settings:AnalysisOptions",
     "selection": "kalshi_ray.data.selection:SuitabilitySettings",
     "causal": "kalshi_ray.data.selection:CausalSettings",
     "split": "kalshi_ray.data.splits:SplitSettings",
