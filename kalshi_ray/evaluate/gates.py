@@ -6,6 +6,7 @@ data closes a gate whatever the numbers say.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -14,15 +15,18 @@ import msgspec
 from kalshi_ray.evaluate.intervals import MIN_STRONG
 from kalshi_ray.evaluate.metrics import Figures
 
+Unit = Literal["number", "share", "dollars"]
+
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One condition of a gate."""
 
     name: str
     passed: bool
-    value: float | None  # None: not computable, which never passes
     bound: str
-    reason: str
+    reason: str  # what to say where it failed
+    value: float | None = None  # None: not computable or no number
+    unit: Unit = "number"
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,13 +66,13 @@ def judge(by_model: Sequence[Figures], baselines: Mapping[str, float], evidence:
     common = (*_data_checks(figures, evidence), _profit(figures), _interval(figures))
     viable = (
         *common,
-        _above("win rate per trade", figures.rates.win_rate, 0.45),
+        _above("win rate per trade", figures.rates.win_rate, 0.45, unit="share"),
         _below("drawdown on peak capital", figures.capital.drawdown_on_peak, 0.20),
     )
     production = (
         *common,
         _above("Sharpe", figures.capital.sharpe, 1.0, without=figures.capital.sharpe_remark),
-        _above("win rate per trade", figures.rates.win_rate, 0.52),
+        _above("win rate per trade", figures.rates.win_rate, 0.52, unit="share"),
         _below("drawdown on peak capital", figures.capital.drawdown_on_peak, 0.15),
         _at_least("profitable share of markets traded", figures.rates.episode_win_rate, 0.70),
         _beats_baselines(figures, baselines),
@@ -85,14 +89,12 @@ def _data_checks(figures: Figures, evidence: Evidence) -> tuple[Check, ...]:
         Check(
             name="full depth",
             passed=evidence.depth == "full",
-            value=None,
             bound="depth: full",
             reason=f"depth: {evidence.depth}: best-quote data alone opens no gate",
         ),
         Check(
             name="fill models",
             passed=evidence.band_complete and evidence.full_cost,
-            value=None,
             bound="pessimistic, fitted and optimistic",
             reason="the orders can rest, so all three fill models are needed: run with fill_models = band",
         ),
@@ -114,47 +116,57 @@ def _data_checks(figures: Figures, evidence: Evidence) -> tuple[Check, ...]:
 
 
 def _profit(figures: Figures) -> Check:
-    return _above("return on peak capital", figures.capital.return_on_peak, 0.0)
+    return _above("return on peak capital", figures.capital.return_on_peak, 0.0, unit="share")
 
 
 def _interval(figures: Figures) -> Check:
     interval = figures.net_per_market
-    return _above(
-        f"lower end of the {interval.level:.0%} interval of net P&L per market, $",
-        interval.low,
-        0.0,
-        without=interval.remark,
-    )
+    name = f"lower end of the {interval.level:.0%} interval of net a market"
+    return _above(name, interval.low, 0.0, unit="dollars", without=interval.remark)
 
 
 def _beats_baselines(figures: Figures, baselines: Mapping[str, float]) -> Check:
     if not baselines:
-        return Check(
-            name="better than every baseline", passed=False, value=None, bound="at least one", reason="no baseline ran"
-        )
+        return Check(name="better than every baseline", passed=False, bound="at least one", reason="no baseline ran")
     best = max(baselines, key=lambda name: baselines[name])
     return Check(
         name="better than every baseline",
         passed=figures.money.net > baselines[best],
         value=figures.money.net,
-        bound=f"above ${baselines[best]:.2f} ({best})",
-        reason=f"net ${figures.money.net:.2f} is not above {best} with ${baselines[best]:.2f}",
+        unit="dollars",
+        bound=f"above {in_words(baselines[best], 'dollars')} ({best})",
+        reason=f"net {in_words(figures.money.net, 'dollars')} is not above {best} with "
+        f"{in_words(baselines[best], 'dollars')}",
     )
 
 
-def _above(name: str, value: float | None, bound: float, *, without: str = "not computable") -> Check:
-    return _check(name, value, value is not None and value > bound, f"above {bound:g}", without)
+def _above(name: str, value: float | None, bound: float, *, unit: Unit = "number", without: str = "") -> Check:
+    return _check(name, value, value is not None and value > bound, f"above {in_words(bound, unit)}", unit, without)
 
 
 def _at_least(name: str, value: float | None, bound: float) -> Check:
-    return _check(name, value, value is not None and value >= bound, f"at least {bound:g}", "not computable")
+    return _check(
+        name, value, value is not None and value >= bound, f"at least {in_words(bound, 'share')}", "share", ""
+    )
 
 
 def _below(name: str, value: float | None, bound: float) -> Check:
-    return _check(name, value, value is not None and value < bound, f"below {bound:g}", "not computable")
+    return _check(name, value, value is not None and value < bound, f"below {in_words(bound, 'share')}", "share", "")
 
 
-def _check(name: str, value: float | None, passed: bool, bound: str, without: str) -> Check:
+def _check(name: str, value: float | None, passed: bool, bound: str, unit: Unit, without: str) -> Check:
     if value is None:
-        return Check(name=name, passed=False, value=None, bound=bound, reason=f"{name}: {without}")
-    return Check(name=name, passed=passed, value=value, bound=bound, reason=f"{name} is {value:.4g}, expected {bound}")
+        return Check(name=name, passed=False, bound=bound, unit=unit, reason=f"{name}: {without or 'not computable'}")
+    reason = f"{name} is {in_words(value, unit)}, expected {bound}"
+    return Check(name=name, passed=passed, value=value, bound=bound, unit=unit, reason=reason)
+
+
+def in_words(value: float | None, unit: Unit) -> str:
+    """A value of a check as people write it."""
+    if value is None:
+        return ""
+    if unit == "share":
+        return f"{value:.4g}" if math.isinf(value) else f"{value * 100:.3g} %"
+    if unit == "dollars":
+        return f"{'-' if value < 0 else ''}${abs(value):,.2f}"
+    return f"{value:,.4g}"

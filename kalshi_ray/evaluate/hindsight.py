@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kalshi_ray.core.book import ASK, BID, BOOK, apply_to_book, clear_book, consume
+from kalshi_ray.core.book import ASK, BID, apply_to_book, book_dtype, book_size, clear_book, consume, load_axis
 from kalshi_ray.core.jit import as_rows, kernel
 from kalshi_ray.core.tape import LAG_UNKNOWN, ViewPack
 from kalshi_ray.core.units import MICROSECOND
@@ -22,16 +22,16 @@ def best_prices(
 ) -> NDArray[np.int32]:
     """Best bid and ask in pips, [2, Q], after all rows of each time; -1 where a side is missing or the book unknown.
 
-    `query_us` [Q] is ascending, in microseconds of exchange time; `fills` are the view's own fills;
-    `feed_us` is the delay assumed where the exchange time of an update is not known.
+    `query_us` [Q] is ascending, in microseconds of exchange time; `fills` are the view's own fills; `feed_us` is the
+    delay assumed where the exchange time of an update is not known.
     """
     record = pack.views[view]
-    levels = int(record["levels"])
-    axis = np.ascontiguousarray(pack.axes[record["axis"]][:levels])
-    book, lots = as_rows(np.zeros(1, BOOK)), np.zeros((2, 1, 2, levels), np.int64)
+    axis, levels = int(record["axis"]), int(record["levels"])
+    books = as_rows(np.zeros(1, book_dtype(book_size(levels))))
     best = np.full((2, len(query_us)), -1, np.int32)
     asked, rows = np.ascontiguousarray(query_us, np.int64), as_rows(pack.updates[record["start"] : record["stop"]])
-    _replay(book, lots[0], lots[1], rows, feed_us, as_rows(_taken_by(fills, axis)), asked, best, axis)
+    taken = as_rows(_taken_by(fills, pack.axes[axis, :levels]))
+    _replay(books, pack.axes, axis, levels, rows, feed_us, taken, asked, best)
     return best
 
 
@@ -47,40 +47,42 @@ def _taken_by(fills: NDArray[np.void], axis: NDArray[np.int32]) -> NDArray[np.vo
 
 
 @kernel
-def _replay(book, recorded, consumed, rows, feed_us, taken, query_us, best, axis):  # type: ignore[no-untyped-def]
+def _replay(books, axes, axis, levels, rows, feed_us, taken, query_us, best):  # type: ignore[no-untyped-def]
     """Run all `rows` through the book; the best prices asked for go into `best` [2, Q]."""
+    book = books[0]
+    load_axis(book, axes, axis, levels)
+    clear_book(book)
     asked = 0
     removed = 0
-    clear_book(book[0], recorded, consumed, 0, len(axis))
     for at in range(len(rows)):
         update = rows[at]
         lag_us = feed_us if update.lag_us == LAG_UNKNOWN else np.int64(update.lag_us)
         now_us = update.recv_ns // 1000 - lag_us
         while removed < len(taken) and taken[removed].us < now_us:
-            asked = _answer(book[0], axis, query_us, best, asked, taken[removed].us)
-            _remove(book[0], recorded, consumed, taken[removed])
+            asked = _answer(book, query_us, best, asked, taken[removed].us)
+            _remove(book, taken[removed])
             removed += 1
-        asked = _answer(book[0], axis, query_us, best, asked, now_us)
-        apply_to_book(book[0], recorded, consumed, 0, update)
+        asked = _answer(book, query_us, best, asked, now_us)
+        apply_to_book(book, update)
     while removed < len(taken):
-        asked = _answer(book[0], axis, query_us, best, asked, taken[removed].us)
-        _remove(book[0], recorded, consumed, taken[removed])
+        asked = _answer(book, query_us, best, asked, taken[removed].us)
+        _remove(book, taken[removed])
         removed += 1
-    _answer(book[0], axis, query_us, best, asked, 2**62)
+    _answer(book, query_us, best, asked, 2**62)
 
 
 @kernel
-def _remove(book, recorded, consumed, taken):  # type: ignore[no-untyped-def]
-    consume(book, recorded, consumed, 0, np.int64(taken.side), np.int64(taken.tick), taken.size)
+def _remove(book, taken):  # type: ignore[no-untyped-def]
+    consume(book, np.int64(taken.side), np.int64(taken.tick), taken.size)
 
 
 @kernel
-def _answer(book, axis, query_us, best, asked, until_us):  # type: ignore[no-untyped-def]
+def _answer(book, query_us, best, asked, until_us):  # type: ignore[no-untyped-def]
     """Answer the questions about times before `until_us`; return the number of the next one."""
     while asked < len(query_us) and query_us[asked] < until_us:
         if book.known and book.best[0] >= 0:
-            best[0, asked] = axis[book.best[0]]
+            best[0, asked] = book.prices[book.best[0]]
         if book.known and book.best[1] < book.levels:
-            best[1, asked] = axis[book.best[1]]
+            best[1, asked] = book.prices[book.best[1]]
         asked += 1
     return asked

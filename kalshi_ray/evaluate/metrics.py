@@ -213,7 +213,7 @@ def capital(ledger: Ledger, parts: NDArray[np.void], trades: NDArray[np.void]) -
     remark = "from daily account P&L x sqrt(365)"
     if ratio is None:
         short = len(daily) < account.MIN_DAYS
-        why = f"{len(daily)} days, {account.MIN_DAYS} needed" if short else "daily P&L never moves"
+        why = f"{account.MIN_DAYS} days needed, {len(daily)} recorded" if short else "daily P&L never moves"
         remark = f"not computable: {why}"
     return Capital(
         allocated_dollars=allocated / MICROS_PER_DOLLAR,

@@ -30,6 +30,7 @@ class Evaluation:
 
     report: EvaluationReport
     ledgers: tuple[Ledger, ...]
+    events: tuple[str, ...]  # names by the ledgers' event numbers
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def evaluate(
             ledgers |= _play_wave(wave, entered, shards, work, whole, player, progress)
             entered = _match_random(entered, ledgers, settings)
     report = compose_report(entered, ledgers, barred, pack, markets, env_settings=whole, settings=settings, truth=truth)
-    return Evaluation(report, tuple(one for index in sorted(ledgers) for one in ledgers[index]))
+    return Evaluation(report, tuple(one for index in sorted(ledgers) for one in ledgers[index]), pack.events)
 
 
 def _play_wave(

@@ -16,13 +16,16 @@ BAND = ("pessimistic", "fitted", "optimistic")
 class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How policies are judged. The defaults are those of the gates."""
 
-    seed: int = 0
+    seed: int = 0  # of policies, latency draws and the bootstrap
+    part: Literal["train", "validation", "test", "all"] = "test"  # of the split; all: the whole session, undivided
+    select: Literal["causal", "none"] = "causal"  # by the first minutes of each market, or every market from its start
     baselines: tuple[str, ...] = ("hold", "random", "join-best")
+    oracle: bool = True  # beside them where the session has one (regime planted)
     fill_models: FillModels = "auto"  # auto: the whole band for policies whose orders rest, else pessimistic alone
     match_random: bool = True  # the random baseline trades as often as the first judged policy
     shard_markets: int = 64  # markets that one environment judges: never depends on the number of workers
     rows: int = 32  # of them at a time
-    workers: int = 1  # 1: in this process; more: Ray tasks that share the views
+    workers: int = 1  # 1: in this process; more: so many Ray tasks at a time, which share the views
     level: float = 0.95  # of intervals
     resamples: int = 4000  # of the bootstrap by event
     markouts_s: tuple[float, ...] = (1.0, 10.0, 60.0, 300.0)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from kalshi_ray.evaluate.gates import in_words
 from kalshi_ray.evaluate.intervals import Interval
 from kalshi_ray.evaluate.metrics import Figures
 from kalshi_ray.evaluate.report import EvaluationReport, PolicyReport
@@ -37,7 +38,7 @@ def percent(value: float | None) -> str:
 
 def cents(value: float | None) -> str:
     """Cents with two digits."""
-    return "-" if value is None else f"{value:+.2f}¢"
+    return "-" if value is None else f"{round(value, 2) + 0.0:+.2f}¢"  # adding zero drops the sign of a negative zero
 
 
 def span(interval: Interval | None) -> str:
@@ -51,10 +52,10 @@ def span(interval: Interval | None) -> str:
 
 def tables_of(report: EvaluationReport) -> tuple[Table, ...]:
     """Every table of the report, the headline first."""
-    found = [headline(report)]
+    found = [headline(report), evidence(report)]
     if report.data.synthetic:
         found.append(edges(report))
-    found += [evidence(report), costs(report), behaviour(report)]
+    found += [costs(report), behaviour(report)]
     if any(len(policy.by_model) > 1 for policy in report.policies):
         found.append(band(report))
     found += [gates(policy) for policy in report.judged if policy.gates]
@@ -78,26 +79,31 @@ def label(policy: PolicyReport) -> str:
 
 
 def headline(report: EvaluationReport) -> Table:
-    """Net, return, drawdown and win rates side by side."""
-    return _table(
-        report,
-        f"Policies on {report.data.markets:,} markets of {report.data.session}",
-        {
-            "net": lambda f: dollars(f.money.net),
-            "net a market": lambda f: dollars(f.net_per_market.mean),
-            f"{report.settings.level:.0%} interval": lambda f: span(f.net_per_market),
-            "return on peak capital": lambda f: percent(f.capital.return_on_peak),
-            "drawdown on it": lambda f: percent(f.capital.drawdown_on_peak),
-            "trades": lambda f: f"{f.counts.trades:,}",
-            "win rate": lambda f: percent(f.rates.win_rate),
-            "breaks even at": lambda f: percent(f.rates.break_even_rate),
-            "markets won": lambda f: percent(f.rates.episode_win_rate),
-            "fill rate": lambda f: percent(f.rates.fill_rate),
-            "Sharpe": lambda f: "-" if f.capital.sharpe is None else f"{f.capital.sharpe:.2f}",
-        },
-        note="Net is settled by the venue, or closed down the shown ladder with taker fee, under the fill model with "
-        "the lowest net. Markets won: of those with a fill.",
+    """Net, return, drawdown and win rates side by side; on synthetic sessions the fill edge too."""
+    columns: dict[str, Callable[[Figures], str]] = {
+        "net": lambda f: dollars(f.money.net),
+        "net a market": lambda f: dollars(f.net_per_market.mean),
+        f"{report.settings.level:.0%} interval": lambda f: span(f.net_per_market),
+    }
+    if report.data.synthetic:
+        columns["fill edge a market"] = lambda f: dollars(f.edge.per_market.mean if f.edge else None)
+        columns["of the oracle's"] = lambda f: percent(f.edge.share_of_oracle if f.edge else None)
+    columns |= {
+        "return on peak capital": lambda f: percent(f.capital.return_on_peak),
+        "drawdown on it": lambda f: percent(f.capital.drawdown_on_peak),
+        "trades": lambda f: f"{f.counts.trades:,}",
+        "win rate": lambda f: percent(f.rates.win_rate),
+        "breaks even at": lambda f: percent(f.rates.break_even_rate),
+        "markets won": lambda f: percent(f.rates.episode_win_rate),
+        "fill rate": lambda f: percent(f.rates.fill_rate),
+        "Sharpe": lambda f: "-" if f.capital.sharpe is None else f"{f.capital.sharpe:.2f}",
+    }
+    note = (
+        "Net is settled by the venue, or closed down the shown ladder with taker fee, under the fill model with the "
+        "lowest net. Markets won: of those with a fill. Breaks even at: the win rate that pays entry prices and fees "
+        "of bets held to the result."
     )
+    return _table(report, f"Policies on {report.data.markets:,} markets of {report.data.session}", columns, note=note)
 
 
 def edges(report: EvaluationReport) -> Table:
@@ -127,6 +133,7 @@ def evidence(report: EvaluationReport) -> Table:
             "markets": lambda f: f"{f.counts.markets:,}",
             "traded": lambda f: f"{f.counts.markets_traded:,}",
             "decisions": lambda f: f"{f.counts.decisions:,}",
+            "fill model": lambda f: f.fill_model,
             "fills (maker/taker)": lambda f: f"{f.counts.maker_fills:,}/{f.counts.fills - f.counts.maker_fills:,}",
             "contracts": lambda f: f"{f.counts.contracts:,.0f}",
             "stake": lambda f: dollars(f.counts.stake_dollars),
@@ -218,7 +225,7 @@ def gates(policy: PolicyReport) -> Table:
     rows = tuple(
         (
             f"{gate.name}: {check.name}",
-            "" if check.value is None else f"{check.value:.4g}",
+            in_words(check.value, check.unit),
             check.bound,
             verdict(check.passed),
         )

@@ -25,7 +25,7 @@ class Hold:
     """Never trades."""
 
     name = "hold"
-    needs: Literal["actions", "quotes"] = "actions"
+    needs: Literal["actions"] = "actions"
 
     def reset(self, views: NDArray[np.uint64], seed: int) -> None:
         """There is nothing to forget."""
@@ -43,7 +43,7 @@ class Random:
     among all legal ids alike. Evaluation sets it so that orders come as often as from the policy it is compared with.
     """
 
-    needs: Literal["actions", "quotes"] = "actions"
+    needs: Literal["actions"] = "actions"
 
     def __init__(self, trade_probability: float | None = None, name: str = "random") -> None:
         if trade_probability is not None and not 0.0 <= trade_probability <= 1.0:
@@ -77,7 +77,7 @@ class TakeImbalance:
     have at most.
     """
 
-    needs: Literal["actions", "quotes"] = "actions"
+    needs: Literal["actions"] = "actions"
 
     def __init__(self, threshold: float = 0.5, size: int = 10, name: str = "take-imbalance") -> None:
         if not 0.0 <= threshold < 1.0 or size < 1:
@@ -109,7 +109,7 @@ class JoinBest:
     An order that works at the wanted price is left alone, so that a partial fill does not cost its place in the queue.
     """
 
-    needs: Literal["actions", "quotes"] = "quotes"
+    needs: Literal["quotes"] = "quotes"
 
     def __init__(self, size: int = 10, inventory: int = 50, name: str = "join-best") -> None:
         if size < 1 or inventory < 1:

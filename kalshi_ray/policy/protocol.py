@@ -52,8 +52,13 @@ class Policy(Protocol):
     the same seed and states give the same answers, however the rows are batched.
     """
 
-    name: str
-    needs: Literal["actions", "quotes"]
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+
+    @property
+    def needs(self) -> Literal["actions", "quotes"]:
+        """Which of `act` and `quote` it has."""
 
     def reset(self, views: NDArray[np.uint64], seed: int) -> None:
         """Forget everything; `views` [V] are market keys."""
