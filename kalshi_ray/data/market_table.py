@@ -159,4 +159,4 @@ def _arrays(
     for (row, packed), place in pairs.items():
         valid[place, : len(prices[row])] = np.isin(prices[row], np.frombuffer(packed, np.int32))
     levels = np.array([len(p) for p in prices], np.int32)
-    return Axes(axes, levels, valid, read_only(ticks), axis, grid, read_only(regrid))
+    return Axes(read_only(axes), levels, valid, read_only(ticks), axis, grid, read_only(regrid))

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kalshi_ray.core.jit import as_rows
+from kalshi_ray.core.jit import as_rows, read_only
 from kalshi_ray.core.tape import SIBLING, UPDATE, VIEW, Kind, ViewPack
 from kalshi_ray.core.units import DOLLAR
 from kalshi_ray.data.columns import Columns, columns_of, split_large_sizes
@@ -238,6 +238,8 @@ def _assemble(
     siblings: bool,
 ) -> ViewPack:
     """The pack of placed and marked rows: keyframes, decision points and sibling rows are added here."""
+    # As they will be in the pack: kernels are compiled once for locked arrays.
+    rows, values = read_only(rows), read_only(values)
     keyframes, levels = build_keyframes(rows, views, axes.axes, values)
     events = tuple(dict.fromkeys(table.events[market] for market in part.markets))
     sibling_rows, sibling_start = np.empty(0, SIBLING), np.zeros(len(events) + 1, np.int64)
