@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_round_trips_are_weighted_by_the_time_their_quote_stood(drawn: list[Any]
     sum_costs(as_rows(path), 0, len(path), histogram, as_rows(bands), as_rows(hours))
     wanted_s, wanted_cost = 0.0, 0.0
     by_band = np.zeros(len(BANDS) + 1)
-    for here, later in zip(path, path[1:]):
+    for here, later in pairwise(path):
         if two_sided(here):
             seconds = (later["recv_ns"] - here["recv_ns"]) * 1e-9
             cost = here["ask"] - here["bid"] + fee(int(here["bid"])) + fee(int(here["ask"]))
@@ -155,7 +156,7 @@ def test_markouts_agree_with_looking_each_print_up(drawn: list[Any], sold: list[
 
 def event_of(*paths: np.ndarray) -> EventPaths:
     bounds = np.cumsum([0, *map(len, paths)]).tolist()
-    spans = [(a, b, 0, 0) for a, b in zip(bounds, bounds[1:])]
+    spans = [(a, b, 0, 0) for a, b in pairwise(bounds)]
     return EventPaths("E", np.concatenate(paths), np.empty(0, PRINT), spans, ["S"] * len(paths))
 
 

@@ -20,7 +20,7 @@ from kalshi_ray.data.measures import (
 )
 from kalshi_ray.data.replay import make_replay, tape_of
 from tests.data.book_states import State, best_prices, reference_states
-from tests.data.pack_tables import ASK, BID, MS, S, T0, delta, end, level, pack_of, quoted_session, row, trade
+from tests.data.pack_tables import ASK, BID, MS, T0, S, delta, end, level, pack_of, row, trade
 
 
 def state_of(state: State, bid: int, ask: int) -> int:
@@ -28,7 +28,7 @@ def state_of(state: State, bid: int, ask: int) -> int:
         return 0
     if state["status"] != 1:
         return 1
-    return 2 if 0 < bid and ask < 10_000 and bid >= ask else OPEN
+    return 2 if bid > 0 and ask < 10_000 and bid >= ask else OPEN
 
 
 def reference_measures(pack: ViewPack, view: int) -> dict[str, Any]:
