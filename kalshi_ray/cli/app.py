@@ -12,7 +12,7 @@ from typing import Annotated, get_args
 import typer
 
 from kalshi_ray import __version__, telemetry
-from kalshi_ray.cli import config, env, models, sessions, train
+from kalshi_ray.cli import config, env, evaluate, models, sessions, train
 from kalshi_ray.errors import KalshiRayError, UsageError
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(env.app, name="env")
 train.add_to(app)
+evaluate.add_to(app)
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 
