@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from kalshi_ray.core.tape import GapCause, Kind, Status
 from kalshi_ray.core.units import Side
 from kalshi_ray.data.schema import FLAG_BLOCK, UPDATES
+from kalshi_ray.errors import WireError
 from kalshi_ray.wire.messages import (
     AnyMessage,
     BookDelta,
@@ -169,6 +170,8 @@ class TapeBuilder:
         if isinstance(message, RecorderSkip):
             self._tracker.accept(message.sid, message.seq)
             return
+        if message.kind in (Kind.GRID, Kind.FEE) and not message.ticker:
+            raise WireError(f"a recorded row of kind {Kind(message.kind).name} names no market")
         if message.kind == Kind.GAP:
             self._tracker.excuse(message.sid)
         elif message.sid and message.seq:

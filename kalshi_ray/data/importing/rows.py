@@ -14,6 +14,8 @@ from kalshi_ray.core.tape import Kind
 from kalshi_ray.data.recording import ALL, ROW, KnownMarket
 from kalshi_ray.wire.messages import FeeChange, Ranges
 
+_LEFT_OUT = -2  # number of a market that is not of the session
+
 
 class Recording(msgspec.Struct, kw_only=True):
     """Rows in arrival order, market by index of `tickers`, and what is known beside them."""
@@ -77,18 +79,20 @@ def put_together(parts: Sequence[Recording]) -> Recording:
     )
 
 
-def only_traded(recording: Recording) -> Recording:
-    """Without markets that have no book and no print: a lifecycle channel speaks of every market there is."""
+def numbered(recording: Recording, listed: Sequence[str] = ()) -> Recording:
+    """Markets without book and print left out, the rest numbered as listed if all are, else by first appearance.
+
+    A lifecycle channel speaks of every market there is. Equal rows get equal numbers, whatever they were read from.
+    """
     rows = recording.rows
-    speaks = np.isin(rows["kind"], (Kind.SNAPSHOT_LEVEL, Kind.SNAPSHOT_END, Kind.DELTA, Kind.TRADE))
-    kept = np.zeros(len(recording.tickers) + 1, bool)
-    kept[rows["market"][speaks]] = True
-    kept[ALL] = True
-    if kept.all():
-        return recording
-    markets = np.where(kept, np.cumsum(kept) - 1, ALL).astype(np.int32)
-    markets[ALL] = ALL
-    rows = rows[kept[rows["market"]]]
-    rows["market"] = markets[rows["market"]]
-    tickers = [ticker for row, ticker in enumerate(recording.tickers) if kept[row]]
-    return msgspec.structs.replace(recording, rows=rows, tickers=tickers)
+    traded = rows[np.isin(rows["kind"], (Kind.SNAPSHOT_LEVEL, Kind.SNAPSHOT_END, Kind.DELTA, Kind.TRADE))]
+    kept = {recording.tickers[market] for market in np.unique(traded["market"]).tolist()}
+    markets, first = np.unique(rows["market"], return_index=True)
+    appeared = [recording.tickers[market] for _, market in sorted(zip(first.tolist(), markets.tolist())) if market >= 0]
+    order = listed if kept <= set(listed) else appeared
+    tickers = [ticker for ticker in order if ticker in kept]
+    place = {ticker: row for row, ticker in enumerate(tickers)}
+    number = np.array([place.get(ticker, _LEFT_OUT) for ticker in recording.tickers] + [ALL], np.int32)
+    moved = rows.copy()
+    moved["market"] = number[rows["market"]]
+    return msgspec.structs.replace(recording, rows=moved[moved["market"] != _LEFT_OUT], tickers=tickers)

@@ -17,7 +17,7 @@ from kalshi_ray.data.importing.market_table import Names, market_table
 from kalshi_ray.data.importing.options import BookFiles, FrameFiles, ImportOptions, ImportSource, QuoteFiles
 from kalshi_ray.data.importing.quotes import import_quotes
 from kalshi_ray.data.importing.results import add_results, read_results
-from kalshi_ray.data.importing.rows import Recording, only_traded, put_together
+from kalshi_ray.data.importing.rows import Recording, numbered, put_together
 from kalshi_ray.data.importing.trades import import_trades
 from kalshi_ray.data.market_table import fee_rates
 from kalshi_ray.data.recording import ALL, table_of
@@ -50,7 +50,8 @@ def import_session(
         raise UsageError(f"session {session_id!r} exists", remedy="Choose another name or delete it first")
     lists = read_market_lists(options.markets)
     names = Names(lists, options)
-    recording = only_traded(put_together([_read(one, options, names, progress) for one in sources]))
+    parts = [_read(one, options, names, progress) for one in sources]
+    recording = numbered(put_together(parts), list(lists.markets))
     if not recording.tickers:
         raise NothingToDo("the recording has no market with a book or a print")
     markets, unknowns = market_table(recording, lists, names, options)
