@@ -12,7 +12,7 @@ from typing import Annotated, get_args
 import typer
 
 from kalshi_ray import __version__, telemetry
-from kalshi_ray.cli import config, env, evaluate, models, sessions, train
+from kalshi_ray.cli import config, env, evaluate, models, quickstart, sessions, train
 from kalshi_ray.errors import KalshiRayError, UsageError
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -26,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+quickstart.add_to(app)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(env.app, name="env")
 train.add_to(app)
