@@ -49,6 +49,7 @@ TALLY = np.dtype(
         ("trades", np.int64),
         ("grid_rows", np.int64),
         ("for_all", np.int64),  # rows with market -1; while placing: how many of them are done
+        ("updates", np.int64),  # all rows of the session
         ("large", np.int64),  # rows whose size does not fit 32 bits
         ("fault", np.int64),
         ("fault_row", np.int64),  # inside the run of columns
@@ -72,11 +73,11 @@ class Target(NamedTuple):
 
 
 @kernel
-def count_rows(columns, view_of, rows, tally):  # type: ignore[no-untyped-def]
+def count_rows(heads, view_of, rows, tally):  # type: ignore[no-untyped-def]
     """Add the rows of each chosen view to `rows` [V], and what else needs room to `tally`; stops at a fault."""
-    for i in range(len(columns.market)):
-        market = columns.market[i]
-        kind = columns.kind[i]
+    for i in range(len(heads.market)):
+        market = heads.market[i]
+        kind = heads.kind[i]
         if market < -1 or market >= len(view_of):
             tally.fault = FAULT_MARKET
             tally.fault_row = i
@@ -91,7 +92,7 @@ def count_rows(columns, view_of, rows, tally):  # type: ignore[no-untyped-def]
             rows[view_of[market]] += 1
         if kind <= TRADE:
             tally.trades += kind == TRADE
-            tally.large += abs(columns.size[i]) > LARGEST_SIZE
+            tally.large += abs(heads.size[i]) > LARGEST_SIZE
         elif kind == GRID:
             tally.grid_rows += 1
             tally.values += 1

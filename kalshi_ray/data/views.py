@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kalshi_ray.core.jit import as_rows, read_only
 from kalshi_ray.core.tape import SIBLING, UPDATE, VIEW, Kind, ViewPack
 from kalshi_ray.core.units import DOLLAR
-from kalshi_ray.data.columns import Columns, columns_of, split_large_sizes
+from kalshi_ray.data.columns import Columns, Heads, Updates, split_large_sizes, updates_of
 from kalshi_ray.data.keyframes import build_keyframes
 from kalshi_ray.data.market_table import Axes, MarketTable, build_axes, fee_rates, read_market_table
 from kalshi_ray.data.marking import mark_and_order
@@ -21,8 +21,7 @@ from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.session import Session
 from kalshi_ray.data.siblings import build_siblings
 from kalshi_ray.errors import NothingToDo, SessionDamaged
-
-Progress = Callable[[str, int, int], None]  # label, done, total
+from kalshi_ray.telemetry import Progress
 
 
 def build_pack(
@@ -32,15 +31,13 @@ def build_pack(
     siblings: bool = False,
     progress: Progress | None = None,
 ) -> ViewPack:
-    """The views of a session, or of some of its markets. UnknownName for a ticker it does not have."""
-    return build_pack_from_tables(
-        session.markets(),
-        session.update_batches(),
-        session.manifest,
-        checksum=session.checksum,
-        tickers=tickers,
-        siblings=siblings,
-        progress=progress,
+    """The views of a session, or of some of its markets. UnknownName for a ticker it does not have.
+
+    The files are read twice, to count and to place, and never held together.
+    """
+    updates = Updates(session.update_batches)
+    return _build(
+        session.markets(), updates, session.manifest, session.checksum, tickers, siblings, progress or _silent
     )
 
 
@@ -59,28 +56,34 @@ def build_pack_from_tables(
     SessionDamaged names market and row where the updates contradict their schema, their grid or their clock;
     NothingToDo where no market is left.
     """
-    report = progress or _silent
+    return _build(markets, updates_of(updates), manifest, checksum, tickers, siblings, progress or _silent)
+
+
+def _build(
+    markets: pa.Table,
+    updates: Updates,
+    manifest: Manifest,
+    checksum: str,
+    tickers: Sequence[str] | None,
+    siblings: bool,
+    progress: Progress,
+) -> ViewPack:
     table = read_market_table(markets)
     asked = _asked_rows(table, tickers)
     chosen = _with_siblings(table, asked) if siblings else asked
-    batches = list(columns_of(updates))
-    report("count updates", 0, 4)
-    part = _count(batches, chosen, table)
+    part = _count(updates, chosen, table, progress)
     if part.tally["large"][0]:
-        batches = [split_large_sizes(batches)]
-        part = _count(batches, chosen, table)
-    axes = build_axes(table.grids, manifest.grids, _grid_changes(batches, part, table, manifest), part.used)
-    report("part by market", 1, 4)
+        updates = split_large_sizes(updates)
+        part = _count(updates, chosen, table, progress)
+    axes = build_axes(table.grids, manifest.grids, _grid_changes(updates, part, table, manifest), part.used)
     views = _describe_views(part, table, axes, manifest)
-    rows, values = _place(batches, part, views, axes, table)
-    report("mark prints", 2, 4)
+    rows, values = _place(updates, part, views, axes, table, progress)
+    progress("mark prints and write keyframes", 0, len(rows))
     starts, stops = views["start"].copy(), views["stop"].copy()
     rows = mark_and_order(rows, starts, stops, bool(part.tally["trades"][0]))
     views["start"], views["stop"] = starts, stops
-    report("keyframes", 3, 4)
-    pack = _assemble(rows, values, views, part, axes, table, manifest, siblings)
-    report("keyframes", 4, 4)
-    pack = replace(pack, checksum=checksum)
+    pack = replace(_assemble(rows, values, views, part, axes, table, manifest, siblings), checksum=checksum)
+    progress("mark prints and write keyframes", len(rows), len(rows))
     return pack if len(chosen) == len(asked) else subset_pack(pack, np.flatnonzero(np.isin(views["market"], asked)))
 
 
@@ -119,62 +122,63 @@ def _with_siblings(table: MarketTable, asked: list[int]) -> list[int]:
     return [market for market, event in enumerate(table.events) if event in events]
 
 
-def _count(batches: list[Columns], chosen: list[int], table: MarketTable) -> _Parting:
+def _count(updates: Updates, chosen: list[int], table: MarketTable, progress: Progress) -> _Parting:
     """Count the rows of each chosen market; views are the chosen markets that have any."""
     slot_of = np.full(len(table.tickers), -1, np.int32)
     slot_of[chosen] = np.arange(len(chosen))
     rows = np.zeros(len(chosen), np.int64)
     tally = np.zeros(1, TALLY)
-    first_row = 0
-    for columns in batches:
-        count_rows(columns, slot_of, rows, as_rows(tally)[0])
-        _raise_fault(tally, columns, first_row, table)
-        first_row += len(columns.market)
+    done = 0
+    for heads in updates.heads():
+        count_rows(heads, slot_of, rows, as_rows(tally)[0])
+        _raise_fault(tally, heads, done, table)
+        done += len(heads.market)
+        progress("count updates", done, 0)
     filled = np.flatnonzero(rows)
     if len(filled) == 0:
         raise NothingToDo(
             f"none of the {len(chosen)} chosen markets has an update", remedy="Choose other markets or another session"
         )
+    tally["updates"] = done
     markets = np.asarray(chosen, np.int32)[filled]
     view_of = np.full(len(table.tickers), -1, np.int32)
     view_of[markets] = np.arange(len(markets))
-    reach, reach_of = _reach(batches, view_of, len(markets), int(tally["for_all"][0]))
+    reach, reach_of = _reach(updates, view_of, len(markets), int(tally["for_all"][0]))
     counts = rows[filled] + np.bincount(reach_of, minlength=len(reach)) @ reach
     return _Parting(markets.tolist(), view_of, view_of >= 0, counts, reach, reach_of, tally)
 
 
 def _reach(
-    batches: list[Columns], view_of: NDArray[np.int32], views: int, for_all: int
+    updates: Updates, view_of: NDArray[np.int32], views: int, for_all: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Which views the rows with market -1 concern: those that ever had a row of the same sid; sid 0 concerns all."""
     if not for_all:
         return np.ones((1, views), np.uint8), np.empty(0, np.int32)
-    sids = np.concatenate([columns.sid[columns.market == -1] for columns in batches])
+    sids = np.concatenate([heads.sid[heads.market == -1] for heads in updates.heads()])
     kinds, reach_of = np.unique(sids, return_inverse=True)
     reach = np.zeros((len(kinds), views), np.uint8)
-    for columns in batches:
-        own = columns.market >= 0
-        view, sid = view_of[columns.market[own]], columns.sid[own]
+    for heads in updates.heads():
+        own = heads.market >= 0
+        view, sid = view_of[heads.market[own]], heads.sid[own]
         for row, kind in enumerate(kinds):
             reach[row, view[(sid == kind) & (view >= 0)]] = 1
     reach[kinds == 0] = 1
     return reach, reach_of.astype(np.int32)
 
 
-def _grid_changes(
-    batches: list[Columns], part: _Parting, table: MarketTable, manifest: Manifest
-) -> list[tuple[int, int]]:
+def _grid_changes(updates: Updates, part: _Parting, table: MarketTable, manifest: Manifest) -> list[tuple[int, int]]:
     """Distinct (market, entry of the manifest's grids) of all GRID rows."""
     if not part.tally["grid_rows"][0]:
         return []
     changes: set[tuple[int, int]] = set()
-    for columns in batches:
-        rows = (columns.kind == Kind.GRID) & ((columns.market < 0) | (part.view_of[columns.market] >= 0))
-        changes.update(zip(columns.market[rows].tolist(), columns.size[rows].tolist()))
+    for heads in updates.heads():
+        rows = (heads.kind == Kind.GRID) & (heads.market >= 0) & (part.view_of[heads.market] >= 0)
+        changes.update(zip(heads.market[rows].tolist(), heads.size[rows].tolist()))
     for market, entry in sorted(changes):
-        if not 0 <= market < len(table.tickers) or not 0 <= entry < len(manifest.grids):
-            name = table.tickers[market] if 0 <= market < len(table.tickers) else f"market {market}"
-            raise SessionDamaged(f"{name} changes to price grid {entry}, the manifest knows {len(manifest.grids)}")
+        if not 0 <= entry < len(manifest.grids):
+            raise SessionDamaged(
+                f"{table.tickers[market]} changes to price grid {entry}, the manifest knows {len(manifest.grids)}"
+            )
     return sorted(changes)
 
 
@@ -199,14 +203,14 @@ def _describe_views(part: _Parting, table: MarketTable, axes: Axes, manifest: Ma
 
 
 def _place(
-    batches: list[Columns], part: _Parting, views: NDArray[np.void], axes: Axes, table: MarketTable
+    updates: Updates, part: _Parting, views: NDArray[np.void], axes: Axes, table: MarketTable, progress: Progress
 ) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-    """The updates by view, and the values that do not fit a row. Batches are let go as they are done."""
-    updates = np.empty(int(part.rows.sum()), UPDATE)
+    """The updates by view, and the values that do not fit a row."""
+    placed = np.empty(int(part.rows.sum()), UPDATE)
     values = np.zeros(int(part.tally["values"][0]), np.int64)
     starts = views["start"].copy()
     target = Target(
-        as_rows(updates),
+        as_rows(placed),
         values,
         starts.copy(),
         starts,
@@ -218,13 +222,13 @@ def _place(
         part.reach_of,
     )
     tally = np.zeros(1, TALLY)
-    first_row = 0
-    while batches:
-        columns = batches.pop(0)
+    done = 0
+    for columns in updates.columns():
         place_rows(columns, target, as_rows(tally)[0])
-        _raise_fault(tally, columns, first_row, table)
-        first_row += len(columns.market)
-    return updates, values
+        _raise_fault(tally, columns, done, table)
+        done += len(columns.market)
+        progress("part by market", done, int(part.tally["updates"][0]))
+    return placed, values
 
 
 def _assemble(
@@ -266,25 +270,26 @@ def _assemble(
     )
 
 
-def _raise_fault(tally: NDArray[np.void], columns: Columns, first_row: int, table: MarketTable) -> None:
+def _raise_fault(tally: NDArray[np.void], columns: Columns | Heads, first_row: int, table: MarketTable) -> None:
     """Turn a fault found by a kernel into an error that names the market and the row."""
     fault = Fault(int(tally["fault"][0]))
     if fault == Fault.NONE:
         return
     row = int(tally["fault_row"][0])
-    market, kind, price = int(columns.market[row]), int(columns.kind[row]), int(columns.price[row])
-    size, received = int(columns.size[row]), int(columns.recv_ns[row])
+    cells = {name: int(column[row]) for name, column in columns._asdict().items()}
+    market, kind, size, price = cells["market"], cells["kind"], cells["size"], cells.get("price", 0)
+    named = Kind(kind).name if kind in list(Kind) else kind
     name = table.tickers[market] if 0 <= market < len(table.tickers) else "every market"
     what = {
         Fault.MARKET: f"market {market} is not one of the {len(table.tickers)} of the market table",
         Fault.KIND: f"kind {kind} is unknown, expected {min(Kind)} to {max(Kind)}",
-        Fault.TIME: f"received at {received} ns, before the row before it: the clock ran backwards",
+        Fault.TIME: f"received at {cells.get('recv_ns')} ns, before the row before it: the clock ran backwards",
         Fault.OFF_GRID: f"book level at {price} pips (${price / DOLLAR:.4f}) is not on the market's price grid",
-        Fault.SIDE: f"side {int(columns.side[row])} of a book level, expected 0 (bid) or 1 (ask)",
-        Fault.SIZE: f"size {size} lots of a {Kind(kind).name.lower() if kind in list(Kind) else kind} row",
-        Fault.FUTURE: f"exchange time {int(columns.exch_ns[row])} ns is over 35 minutes after its receipt",
-        Fault.VALUE: f"{Kind(kind).name if kind in list(Kind) else kind} row with size {size} and price {price}",
-        Fault.EVERYBODY: f"{Kind(kind).name if kind in list(Kind) else kind} row without a market",
+        Fault.SIDE: f"side {cells.get('side')} of a book level, expected 0 (bid) or 1 (ask)",
+        Fault.SIZE: f"size {size} lots of a {named} row",
+        Fault.FUTURE: f"exchange time {cells.get('exch_ns')} ns is over 35 minutes after its receipt",
+        Fault.VALUE: f"{named} row with size {size} and price {price}",
+        Fault.EVERYBODY: f"{named} row without a market",
     }[fault]
     raise SessionDamaged(
         f"{name}, update {first_row + row:,}: {what}",
