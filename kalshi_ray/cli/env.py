@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from kalshi_ray.cli.options import AsJson, ConfigFile, settings_command, settings_of
+from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
 from kalshi_ray.cli.output import emit_json, say, show, table
+
+if TYPE_CHECKING:
+    from kalshi_ray.env.trace import TraceStep
 
 app = typer.Typer(help="The environment: its tables, its checks, one market step by step.", no_args_is_help=True)
 
@@ -26,3 +32,85 @@ def describe(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson = Fa
     for one in tables:
         show(table(one.title, one.columns, one.rows))
         say("")
+
+
+@app.command("trace", cls=settings_command("env", aliases={"--cash-start": "env.bankroll_cents"}))
+def trace(
+    ctx: typer.Context,
+    session: SessionId,
+    market: Annotated[str | None, typer.Option("--market", help="Ticker; the first one if not given.")] = None,
+    policy: Annotated[str, typer.Option("--policy", help="A baseline, a bundle, or module:Class.")] = "random",
+    steps: Annotated[int, typer.Option("--steps", help="Stop after so many shown steps.")] = 20,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also the steps in which nothing was decided or filled.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of the policy's draws and of latency.")] = 0,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play one market step by step: book, decision, mask, order, queue, print, fill, fee, cash, equity.
+
+    Example: kalshi-ray env trace demo --policy take-imbalance --steps 5
+    """
+    from kalshi_ray.data.store import open_store
+    from kalshi_ray.data.views import build_pack
+    from kalshi_ray.env.trace import trace_market
+    from kalshi_ray.policy.protocol import load_policy
+    from kalshi_ray.registry.models import open_registry
+
+    settings = settings_of(ctx, config)
+    registry = open_registry(settings.places.registry)
+    opened = open_store(settings.places.store).open(session)
+    ticker = market or opened.tickers()[0]
+    pack = build_pack(opened, tickers=[ticker])
+    chosen = load_policy(policy, bundles=lambda spec: registry.load(spec).policy)
+    taken = trace_market(pack, ticker, chosen, settings.env, seed=seed)
+    shown = islice((step for step in taken if every or _speaks(step)), steps)
+    if as_json:
+        emit_json({"session": session, "market": ticker, "policy": policy, "steps": list(shown)})
+        return
+    say(f"[bold]{ticker}[/bold] of {session}, policy {policy}, {settings.env.action_space}; money in dollars")
+    for step in shown:
+        say("", *_told(step))
+
+
+def _speaks(step: TraceStep) -> bool:
+    """Whether anything was decided, worked, filled or ended."""
+    return bool(step.action or step.fills or step.orders or step.ended or step.action is None)
+
+
+def _told(step: TraceStep) -> list[str]:
+    bids = "  ".join(f"{level.contracts:,g} at {level.cents:g}¢" for level in step.bids) or "none"
+    asks = "  ".join(f"{level.contracts:,g} at {level.cents:g}¢" for level in step.asks) or "none"
+    lines = [
+        f"[bold]decision {step.decision}[/bold]  {step.at}",
+        f"  bids      {bids}",
+        f"  asks      {asks}",
+        *(f"  print     {p.contracts:,g} at {p.cents:g}¢, taker {p.taker}, {p.at}" for p in step.prints),
+        f"  holds     {step.position:+,g} YES, cash {step.cash_dollars:,.4f}, equity {step.equity_dollars:,.4f}",
+        *(
+            f"  order {o.id}   {o.side} {o.contracts:,g} at {o.cents:g}¢, {o.state}, {o.ahead:,g} ahead of it"
+            for o in step.orders
+        ),
+        f"  legal     {ranges(step.legal)}",
+        f"  decides   {step.meaning}" + (f" (id {step.action})" if step.action is not None else ""),
+    ]
+    for fill in step.fills:
+        lines.append(
+            f"  fill      order {fill.order} {fill.side} {fill.contracts:,g} at {fill.cents:g}¢ as "
+            f"{'maker' if fill.maker else 'taker'}, fee {fill.fee_dollars:.4f}, {fill.at}: "
+            f"holds {fill.position:+,g}, cash {fill.cash_dollars:,.4f}"
+        )
+    lines.append(f"  reward    {step.reward:+.6f}" + (f", {step.ended}" if step.ended else ""))
+    return lines
+
+
+def ranges(ids: list[int]) -> str:
+    """Ascending numbers with runs joined: 0-3, 7."""
+    runs: list[list[int]] = []
+    for number in ids:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
