@@ -29,19 +29,31 @@ Pattern = Literal["front-loaded", "mid-peak", "back-loaded", "even", "none"]
 
 
 class SuitabilitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a market must be like to be trained on. Globs as in file names; none means all."""
+    """What a market must be like to be trained on. Globs as in file names."""
 
-    min_decisions: int = 50  # decision points by the timer rule
-    min_quarters: int = 2  # of four, with at least one decision point each
-    quarters_of: Literal["session", "market"] = "session"  # `market` for sessions much longer than their markets
-    max_spread_cents: float | None = None  # time-weighted mean while two-sided must be below
+    # Fewest decision points by the timer rule.
+    min_decisions: int = 50
+    # Fewest quarters, of four, with at least one decision point each.
+    min_quarters: int = 2
+    # Quarters of the session's time; `market`: of the market's own, for sessions much longer than their markets.
+    quarters_of: Literal["session", "market"] = "session"
+    # Mean spread over two-sided time must be below this, cents.
+    max_spread_cents: float | None = None
+    # Fewest updates per hour of the market's time.
     min_updates_per_hour: float = 0.0
+    # Fewest public prints.
     min_trades: int = 0
-    min_mid_cents: float = 0.0  # time-weighted mean mid
+    # Mean mid over two-sided time must be from this, cents.
+    min_mid_cents: float = 0.0
+    # Mean mid over two-sided time must be up to this, cents.
     max_mid_cents: float = 100.0
+    # Globs of tickers; none: all.
     tickers: tuple[str, ...] = ()
+    # Globs of events; none: all.
     events: tuple[str, ...] = ()
+    # Globs of series; none: all.
     series: tuple[str, ...] = ()
+    # Globs of categories; none: all.
     categories: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -54,7 +66,9 @@ class SuitabilitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 class CausalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a market must show in its first minutes to be traded in an evaluation."""
 
+    # Updates that a market must have shown.
     updates: int = 20
+    # Within so many minutes of its first one.
     minutes: float = 10.0
 
     def __post_init__(self) -> None:

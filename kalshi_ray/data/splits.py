@@ -25,12 +25,18 @@ class SplitSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `both`: whole events in order of time; events that live across a cut are left out.
     """
 
+    # Share to train on.
     train: float = 0.6
+    # Share for checkpoints and early stopping.
     validation: float = 0.2
+    # Share for gates.
     test: float = 0.2
+    # Disjoint by event, by time, or by both.
     by: Literal["event", "time", "both"] = "both"
+    # Of the draw of events, where `by` is event.
     seed: int = 0
-    purge_s: float = 0.0  # shortest pause between the last update of a part and the first of the next
+    # Shortest pause between the last update of a part and the first of the next, s.
+    purge_s: float = 0.0
 
     def __post_init__(self) -> None:
         shares = (self.train, self.validation, self.test)

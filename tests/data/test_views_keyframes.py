@@ -11,6 +11,9 @@ from kalshi_ray.core.book import apply_to_book, book_dtype, book_size, load_axis
 from kalshi_ray.core.jit import as_rows
 from kalshi_ray.core.tape import KEYFRAME, LEVEL, Kind, ViewPack
 from kalshi_ray.data.keyframes import BYTES_PER_ROW, SPACING
+from kalshi_ray.env.market_env import MarketVectorEnv
+from kalshi_ray.env.samplers import ViewSampler
+from kalshi_ray.env.settings import EnvSettings
 from tests.data.book_states import State, reference_states
 from tests.data.pack_tables import (
     ASK,
@@ -204,3 +207,20 @@ def test_decision_points_agree_with_a_timer_walked_step_by_step(seed: int) -> No
     rows = [r | {"recv_ns": r["recv_ns"] // MS * MS} for r in quoted_session(seed, markets=1, changes=60, step_ms=120)]
     pack = pack_of(rows)
     assert decisions(pack) == [decision_reference(pack, 0)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_decision_points_are_those_of_the_environment(seed: int) -> None:
+    rows = quoted_session(seed, markets=3, changes=200, step_ms=150)
+    rows.insert(len(rows) * 2 // 3, row(Kind.SETTLEMENT, (rows[len(rows) * 2 // 3]["recv_ns"] - T0) / MS, price=10_000))
+    pack = pack_of(rows)
+    views = np.arange(3, dtype=np.int32)
+    sampler = ViewSampler(pack, views, order="each-once", seed=0)
+    env = MarketVectorEnv(pack, EnvSettings(start="whole"), num_envs=1, seed=0, sampler=sampler)
+    batch = env.new_batch()
+    env.reset_into(batch)
+    steps: dict[int, int] = {}
+    while len(steps) < 3:
+        env.step_into(np.zeros(1, np.int64), batch)
+        steps |= {int(e["view_index"]): int(e["steps"]) for e in env.take_episodes()}
+    assert [steps[view] for view in range(3)] == decisions(pack)

@@ -15,11 +15,16 @@ from kalshi_ray.errors import ConfigError
 class AnalysisSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to look at."""
 
-    edge: bool = False  # costs against moves, markouts, maker results, sums over events
+    # Look at costs against moves, markouts, results of makers and sums over events too.
+    edge: bool = False
+    # Which markets count as suitable.
     suitability: SuitabilitySettings = SuitabilitySettings()
-    top: int = 20  # markets in each ranking
-    horizons_s: tuple[float, ...] = (1.0, 10.0, 60.0, 300.0, 1_800.0)  # of moves
-    markouts_s: tuple[float, ...] = (1.0, 5.0, 30.0, 60.0, 300.0)  # after prints
+    # Markets in each ranking.
+    top: int = 20
+    # Times over which moves are compared with costs, s.
+    horizons_s: tuple[float, ...] = (1.0, 10.0, 60.0, 300.0, 1_800.0)
+    # Times after which prints are marked, s.
+    markouts_s: tuple[float, ...] = (1.0, 5.0, 30.0, 60.0, 300.0)
 
     def __post_init__(self) -> None:
         for name, horizons in (("horizons_s", self.horizons_s), ("markouts_s", self.markouts_s)):
