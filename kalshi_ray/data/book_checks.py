@@ -135,7 +135,8 @@ def clear(work):  # type: ignore[no-untyped-def]
     for side in range(2):
         for block in range(BLOCKS):
             if work.blocks[side, block]:
-                work.sizes[side, block * _BLOCK : min((block + 1) * _BLOCK, DOLLAR + 1)] = 0
+                for price in range(block * _BLOCK, min((block + 1) * _BLOCK, DOLLAR + 1)):
+                    work.sizes[side, price] = 0
                 work.blocks[side, block] = 0
         work.levels[side] = 0
     work.best[0] = 0
@@ -357,16 +358,23 @@ def check_row(row, i, work):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def use_grid(work, on_grid, grid):  # type: ignore[no-untyped-def]
+    """The prices of a row of `on_grid` are valid from here. (A loop: assigning a slice compiles for seconds.)"""
+    for price in range(DOLLAR + 1):
+        work.on_grid[price] = on_grid[grid, price]
+
+
+@kernel
 def begin_market(work, on_grid, grid):  # type: ignore[no-untyped-def]
     """An unknown book on that grid; what was found in other markets stays."""
     clear(work)
     work.known, work.in_snapshot, work.crossing = 0, 0, 0
     work.gap_ns, work.value, work.sid = 0, 0, 0
     work.changed_row = -1
-    work.on_grid[:] = on_grid[grid]
+    use_grid(work, on_grid, grid)
     stats = work.stats
-    stats.rows, stats.snapshots, stats.trades, stats.gaps, stats.settled = 0, 0, 0, 0, 0
-    stats.unknown_ns, stats.crossed_ns, stats.longest_ns, stats.seen_bid, stats.seen_ask = 0, 0, 0, 0, 0
+    stats.rows = stats.snapshots = stats.trades = stats.gaps = stats.settled = 0
+    stats.unknown_ns = stats.crossed_ns = stats.longest_ns = stats.seen_bid = stats.seen_ask = 0
 
 
 @kernel
@@ -385,14 +393,14 @@ def change_grid(row, i, work, on_grid, first_later):  # type: ignore[no-untyped-
     if row.size < 0 or first_later + row.size >= len(on_grid):
         note(work, UNKNOWN_GRID, i, row.size)
     else:
-        work.on_grid[:] = on_grid[first_later + row.size]
+        use_grid(work, on_grid, first_later + row.size)
 
 
 @kernel
-def check_market(rows, order, gap_rows, work, on_grid, first_later):  # type: ignore[no-untyped-def]
-    """Replay the rows `order` of one market, and those of `gap_rows` (of market -1) that concern its book."""
+def check_market(rows, order, start, stop, gap_rows, work, on_grid, first_later):  # type: ignore[no-untyped-def]
+    """Replay the rows order[start:stop] of one market, and those of `gap_rows` (of market -1) on its book's sid."""
     gap = 0
-    for place in range(len(order)):
+    for place in range(start, stop):
         i = order[place]
         while gap < len(gap_rows) and gap_rows[gap] < i:
             marked = rows[gap_rows[gap]]
@@ -409,10 +417,10 @@ def check_markets(rows, order, starts, gap_rows, work, on_grid, first_later, gri
     """Replay every market and keep what it saw. `order`: rows by market, from `starts` [M + 1]; `grids` [M]."""
     for market in range(len(grids)):
         begin_market(work, on_grid, grids[market])
-        mine = order[starts[market] : starts[market + 1]]
-        check_market(rows, mine, gap_rows, work, on_grid, first_later)
-        if len(mine):
-            end_market(work, rows[mine[-1]].recv_ns)
+        start, stop = starts[market], starts[market + 1]
+        check_market(rows, order, start, stop, gap_rows, work, on_grid, first_later)
+        if stop > start:
+            end_market(work, rows[order[stop - 1]].recv_ns)
         stats[market] = work.stats
 
 
@@ -436,9 +444,9 @@ def check_sequence(rows, sids, work, last_seq, last_row, excused):  # type: igno
         if row.kind == GAP:
             if row.market < 0 and row.sid != 0 and last_seq[sid] == 0:
                 note(work, GAP_AT_START, i, row.size)
-            if row.sid == 0:
-                excused[:] = 1
-            excused[sid] = 1
+            for other in range(len(excused)):
+                if row.sid == 0 or other == sid:
+                    excused[other] = 1
         elif row.seq > 0 and row.sid != 0:
             judge_number(rows, i, work, last_seq[sid], last_row[sid], excused[sid])
             last_seq[sid], last_row[sid], excused[sid] = row.seq, i, 0

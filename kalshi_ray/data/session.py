@@ -83,7 +83,10 @@ class Session:
             if progress:
                 progress("checksums", done, len(self.manifest.files))
             path = f"{self._folder}/{name}"
-            found = hashlib.sha256(self._files.read(path)).hexdigest()
+            try:
+                found = hashlib.sha256(self._files.read(path)).hexdigest()
+            except OSError as error:
+                raise SessionDamaged(f"{self._files.path(path)} is missing or unreadable: {error}") from error
             if found != entry.sha256:
                 raise SessionDamaged(
                     f"checksum of {self._files.path(path)} is {found[:16]}…, the manifest says {entry.sha256[:16]}…",

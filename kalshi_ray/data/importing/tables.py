@@ -144,13 +144,15 @@ def _from_floats(cells: pa.Array, column: str, scale: int, what: str, empty: int
     missing = np.isnan(numbers)
     if empty is None and missing.any():
         raise DataError(f"column {column!r} has {missing.sum()} empty cells, expected {what} in every row")
-    exact = np.where(missing, 0.0, numbers) * scale
-    whole = np.rint(exact)
-    # A float of 53 bits cannot hold more digits than this; the noise grows with the number.
-    off = np.abs(exact - whole) > np.maximum(_NOISE, np.abs(exact) * 4e-16)
+    filled = np.where(missing, 0.0, numbers)
+    base = np.floor(filled)
+    part = (filled - base) * scale  # of one unit; the difference is exact
+    whole = np.rint(part)
+    # The noise of a binary float is a few of its last digits, which are larger the larger the number.
+    off = np.abs(part - whole) > np.maximum(_NOISE, 4 * np.spacing(np.abs(filled)) * scale)
     if off.any():
         _refuse(column, int(np.flatnonzero(off)[0]), numbers, scale, what)
-    return np.where(missing, empty or 0, whole).astype(np.int64)
+    return np.where(missing, empty or 0, base.astype(np.int64) * scale + whole.astype(np.int64))
 
 
 def _from_digits(cells: pa.Array, column: str, scale: int, what: str, empty: int | None) -> NDArray[np.int64]:
