@@ -23,8 +23,8 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     oracle: bool = True  # beside them where the session has one (regime planted)
     fill_models: FillModels = "auto"  # auto: the whole band for policies whose orders rest, else pessimistic alone
     match_random: bool = True  # the random baseline trades as often as the first judged policy
-    shard_markets: int = 64  # markets that one environment judges: never depends on the number of workers
-    rows: int = 32  # of them at a time
+    shard_markets: int = 128  # markets that one environment judges: never depends on the number of workers
+    rows: int = 64  # of them at a time
     workers: int = 1  # 1: in this process; more: so many Ray tasks at a time, which share the views
     level: float = 0.95  # of intervals
     resamples: int = 4000  # of the bootstrap by event

@@ -79,7 +79,7 @@ def line_chart(
     parts = _y_axis(y_low, y_high, up, y_words)
     for tick in x_ticks or ticks(x_low, x_high):
         parts.append(f'<text class="tick mid" x="{across(tick):.1f}" y="{HEIGHT - 10}">{escape(x_words(tick))}</text>')
-    for line in lines:
+    for line in reversed(lines):  # the first one lies on top
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in zip(line.x, line.y, strict=True))
         last = y_words(line.y[-1]) if line.y else ""
         parts.append(f'<polyline class="line {line.style}" points="{path}"><title>{escape(line.name)}: {last}</title>')

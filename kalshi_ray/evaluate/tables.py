@@ -89,8 +89,8 @@ def headline(report: EvaluationReport) -> Table:
         columns["fill edge a market"] = lambda f: dollars(f.edge.per_market.mean if f.edge else None)
         columns["of the oracle's"] = lambda f: percent(f.edge.share_of_oracle if f.edge else None)
     columns |= {
-        "return on peak capital": lambda f: percent(f.capital.return_on_peak),
-        "drawdown on it": lambda f: percent(f.capital.drawdown_on_peak),
+        "return on peak": lambda f: percent(f.capital.return_on_peak),
+        "drawdown": lambda f: percent(f.capital.drawdown_on_peak),
         "trades": lambda f: f"{f.counts.trades:,}",
         "win rate": lambda f: percent(f.rates.win_rate),
         "breaks even at": lambda f: percent(f.rates.break_even_rate),
@@ -100,8 +100,8 @@ def headline(report: EvaluationReport) -> Table:
     }
     note = (
         "Net is settled by the venue, or closed down the shown ladder with taker fee, under the fill model with the "
-        "lowest net. Markets won: of those with a fill. Breaks even at: the win rate that pays entry prices and fees "
-        "of bets held to the result."
+        "lowest net. Return and drawdown: on the most capital in use at once. Markets won: of those with a fill. Breaks "
+        "even at: the win rate that pays entry prices and fees of bets held to the result."
     )
     return _table(report, f"Policies on {report.data.markets:,} markets of {report.data.session}", columns, note=note)
 
@@ -137,15 +137,15 @@ def evidence(report: EvaluationReport) -> Table:
             "fills (maker/taker)": lambda f: f"{f.counts.maker_fills:,}/{f.counts.fills - f.counts.maker_fills:,}",
             "contracts": lambda f: f"{f.counts.contracts:,.0f}",
             "stake": lambda f: dollars(f.counts.stake_dollars),
-            "open at the end": lambda f: f"{f.counts.open_positions:,}",
+            "still open": lambda f: f"{f.counts.open_positions:,}",
             "largest event": lambda f: percent(f.net_per_market.largest_event_share),
-            "smallest edge shown": lambda f: dollars(f.net_per_market.detectable),
+            "smallest edge seen": lambda f: dollars(f.net_per_market.detectable),
             "events needed": lambda f: (
                 "-" if f.net_per_market.events_needed is None else f"{f.net_per_market.events_needed:,}"
             ),
         },
-        note="Smallest edge shown: net a market that this many events would show with 80 % power. Events needed: to "
-        "show the net a market seen here.",
+        note="Smallest edge seen: net a market that this many events would tell from zero with 80 % power. Events "
+        "needed: to tell the net a market seen here.",
     )
 
 

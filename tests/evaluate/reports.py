@@ -83,7 +83,8 @@ def make_report(
         Contestant(JoinBest(), "baseline"),
     ]
     ledgers = {
-        index: [grown(seed + index, markets=markets, policy=one.policy.name)] for index, one in enumerate(contestants[:4])
+        index: [grown(seed + index, markets=markets, policy=one.policy.name)]
+        for index, one in enumerate(contestants[:4])
     }
     ledgers[2] = [replace(random_ledger(0, markets=markets, count=0), twice_mids=np.zeros((0, 3), np.int32))]
     barred = {4: "depth: best: made up"} if depth == "best" else {}
