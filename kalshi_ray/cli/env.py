@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
-from kalshi_ray.cli.output import emit_json, say, show, table
+from kalshi_ray.cli.output import emit_json, progress_bar, say, show, table
+from kalshi_ray.errors import ContractError
 
 if TYPE_CHECKING:
+    from kalshi_ray.core.tape import ViewPack
     from kalshi_ray.env.trace import TraceStep
 
 app = typer.Typer(help="The environment: its tables, its checks, one market step by step.", no_args_is_help=True)
@@ -32,6 +34,40 @@ def describe(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson = Fa
     for one in tables:
         show(table(one.title, one.columns, one.rows))
         say("")
+
+
+@app.command("check", cls=settings_command("env"))
+def check(
+    ctx: typer.Context,
+    session: Annotated[
+        str | None, typer.Argument(metavar="[SESSION]", help="A session; a small one is made if left out.")
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", help="Random steps of each check.")] = 2_000,
+    seed: Annotated[int, typer.Option("--seed", help="Of actions and latency.")] = 0,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the Gymnasium checker, our own contract and, if it is installed, a short SB3 training. Exit 1 on a failure.
+
+    Example: kalshi-ray env check --env.action_space sized21-join
+    """
+    from kalshi_ray.data.store import open_store
+    from kalshi_ray.data.views import build_pack
+    from kalshi_ray.env.checks import check_env
+
+    settings = settings_of(ctx, config)
+    with progress_bar() as progress:
+        pack = build_pack(open_store(settings.places.store).open(session)) if session else _small_pack(seed)
+        made = check_env(pack, settings.env, steps=steps, seed=seed, progress=progress)
+    if as_json:
+        emit_json({"session": pack.session, "checks": made})
+    else:
+        show(
+            table(f"Environment on {pack.session}", ("check", "", "what"), [(c.name, c.state, c.detail) for c in made])
+        )
+    failed = [c.name for c in made if c.state == "failed"]
+    if failed:
+        raise ContractError(f"{len(failed)} checks failed: {', '.join(failed)}")
 
 
 @app.command("trace", cls=settings_command("env", aliases={"--cash-start": "env.bankroll_cents"}))
@@ -72,6 +108,18 @@ def trace(
     say(f"[bold]{ticker}[/bold] of {session}, policy {policy}, {settings.env.action_space}; money in dollars")
     for step in shown:
         say("", *_told(step))
+
+
+def _small_pack(seed: int) -> ViewPack:
+    """A few short markets, made in memory."""
+    from kalshi_ray.data.schema import Manifest
+    from kalshi_ray.data.synthetic.session import run, start
+    from kalshi_ray.data.synthetic.settings import SynthSettings
+    from kalshi_ray.data.views import build_pack_from_tables
+
+    state = start(SynthSettings(regime="planted", markets=8, hours=0.05, seed=seed))
+    updates = [batch for rows, _ in run(state) for batch in rows.to_batches()]
+    return build_pack_from_tables(state.table, updates, Manifest(id="small", source="synthetic"))
 
 
 def _speaks(step: TraceStep) -> bool:

@@ -18,9 +18,12 @@ from kalshi_ray.config import toml_text
 from kalshi_ray.errors import GateClosed
 
 if TYPE_CHECKING:
+    from kalshi_ray.cli.settings import Settings
     from kalshi_ray.env.settings import EnvSettings
     from kalshi_ray.evaluate.report import EvaluationReport
+    from kalshi_ray.evaluate.run import Evaluation
     from kalshi_ray.registry.bundle import Bundle
+    from kalshi_ray.telemetry import Progress
 
 SECTIONS = ("evaluation", "env", "selection", "causal", "split", "ray")
 ALIASES = {
@@ -61,9 +64,25 @@ def evaluate(
     Example: kalshi-ray evaluate --session demo --policy runs/first/bundle --policy take-imbalance
     """
     settings = settings_of(ctx, config)
-    from kalshi_ray.data.store import open_store  # from here on what takes long to import
-    from kalshi_ray.evaluate.job import evaluate_on_session, write_report
+    from kalshi_ray.evaluate.job import write_report  # from here on what takes long to import
     from kalshi_ray.evaluate.report import to_json
+
+    with progress_bar() as progress:
+        found = _judged(settings, session, policy, progress)
+    folder = report or Path(settings.places.reports) / f"{session}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    paths = write_report(found, folder)
+    if as_json:
+        sys.stdout.write(to_json(found.report).decode() + "\n")
+    else:
+        print_report(found.report)
+        say(f"wrote {', '.join(map(str, paths))}")
+    if require_gates and not found.report.gates_open:
+        raise GateClosed("a gate is closed", remedy=f"{folder}/report.html says which, and why")
+
+
+def _judged(settings: Settings, session: str, policies: list[str], progress: Progress) -> Evaluation:
+    from kalshi_ray.data.store import open_store
+    from kalshi_ray.evaluate.job import evaluate_on_session
     from kalshi_ray.registry.models import open_registry
     from kalshi_ray.train.ray_session import ray_session
 
@@ -75,11 +94,10 @@ def evaluate(
             note(line)
         return bundle
 
-    ray = ray_session(settings.ray) if settings.evaluation.workers > 1 else nullcontext()
-    with progress_bar() as progress, ray:
-        found = evaluate_on_session(
+    with ray_session(settings.ray) if settings.evaluation.workers > 1 else nullcontext():
+        return evaluate_on_session(
             open_store(settings.places.store).open(session),
-            policy,
+            policies,
             settings.evaluation,
             env=settings.env,
             selection=settings.selection,
@@ -88,15 +106,6 @@ def evaluate(
             bundles=resolve,
             progress=progress,
         )
-    folder = report or Path(settings.places.reports) / f"{session}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    paths = write_report(found, folder)
-    if as_json:
-        sys.stdout.write(to_json(found.report).decode() + "\n")
-    else:
-        print_report(found.report)
-        say(f"wrote {', '.join(map(str, paths))}")
-    if require_gates and not found.report.gates_open:
-        raise GateClosed("a gate is closed", remedy=f"{folder}/report.html says which, and why")
 
 
 def print_report(report: EvaluationReport, titles: Iterable[str] | None = None) -> None:
