@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 from kalshi_ray.core.jit import as_rows
 from kalshi_ray.core.tape import GapCause, Kind
 from kalshi_ray.core.units import DOLLAR, SECOND, PriceGrid
-from kalshi_ray.data.book_checks import (
-    EXAMPLES,
-    STATS,
-    WORK,
-    Check,
-    check_markets,
-    check_sequence,
-)
+from kalshi_ray.data.check_book import EXAMPLES, STATS, WORK, Check
+from kalshi_ray.data.check_rows import check_markets, check_sequence
 from kalshi_ray.data.market_table import MarketTable, read_market_table
 from kalshi_ray.data.recording import rows_of
 from kalshi_ray.data.schema import Manifest

@@ -94,7 +94,7 @@ rows_of_any_kind = st.lists(
 )
 
 
-@settings(derandomize=True, max_examples=80, deadline=None)
+@settings(derandomize=True, max_examples=40, deadline=None)
 @given(rows_of_any_kind)
 def test_any_rows_come_back_whatever_their_order(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
     """Levels without an end, numbers that jump or fall back, several frames at one time."""

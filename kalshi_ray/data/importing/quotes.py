@@ -17,7 +17,7 @@ from kalshi_ray.core.tape import GapCause, Kind
 from kalshi_ray.core.units import CONTRACT, DOLLAR, SECOND, Side
 from kalshi_ray.data.importing.market_table import Names, event_codes
 from kalshi_ray.data.importing.options import ImportOptions, QuoteFiles
-from kalshi_ray.data.importing.rows import Recording, new_rows
+from kalshi_ray.data.importing.rows import Recording, blank_rows
 from kalshi_ray.data.importing.tables import codes_of, prices_of, read_files, sizes_of, times_of
 from kalshi_ray.errors import DataError
 
@@ -72,7 +72,7 @@ def book_rows(quotes: Quotes, event: NDArray[np.int64], threshold: int) -> tuple
 
     def emit(where: NDArray[np.bool_], slot: int, kind: Kind, side: Side, price: Any, size: Any) -> None:
         at = np.flatnonzero(where)
-        rows = new_rows(len(at), kind)
+        rows = blank_rows(len(at), kind)
         rows["market"], rows["recv_ns"], rows["side"] = quotes.market[at], quotes.time[at], side
         rows["price"], rows["size"] = price[at], size[at]
         parts.append(rows)
@@ -185,7 +185,7 @@ def _gap_rows(
         if key not in by_event:
             by_event[key] = np.unique(quotes.market[event == key])
         seen = by_event[key][first_seen[by_event[key]] <= last]
-        rows = new_rows(len(seen), Kind.GAP)
+        rows = blank_rows(len(seen), Kind.GAP)
         rows["market"], rows["recv_ns"], rows["size"] = seen, quotes.time[last], GapCause.SILENCE
         found.append((rows, np.full(len(seen), last * _SLOTS + _SLOTS - 1, np.int64)))
     return found

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.units import DOLLAR
 from kalshi_ray.data.importing.market_lists import read_market_lists
-from kalshi_ray.data.importing.rows import new_rows
+from kalshi_ray.data.importing.rows import blank_rows
 from kalshi_ray.data.importing.tables import times_of
 from kalshi_ray.errors import DataError, NothingToDo, UnknownName, WireError
 from kalshi_ray.wire.numbers import pips_of_dollars
@@ -58,7 +58,7 @@ def add_results(rows: NDArray[Any], tickers: Sequence[str], results: Sequence[Re
             f"none of the {len(results)} results is of a market of the session",
             remedy=f"Its tickers look like {', '.join(tickers[:2])}",
         )
-    settled = new_rows(len(known), Kind.SETTLEMENT)
+    settled = blank_rows(len(known), Kind.SETTLEMENT)
     settled["market"] = [place[result.ticker] for result in known]
     settled["price"] = [result.value for result in known]
     settled["exch_ns"] = [result.time for result in known]

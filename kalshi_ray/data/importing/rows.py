@@ -35,7 +35,7 @@ class Recording(msgspec.Struct, kw_only=True):
     use_yes_price: bool | None = None
 
 
-def new_rows(count: int, kind: Kind = Kind.DELTA) -> NDArray[Any]:
+def blank_rows(count: int, kind: Kind = Kind.DELTA) -> NDArray[Any]:
     """Rows of one kind with nothing in them."""
     rows = np.zeros(count, ROW)
     rows["kind"] = kind

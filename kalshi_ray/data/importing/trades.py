@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.units import DOLLAR, Side
 from kalshi_ray.data.importing.options import TradeFiles
-from kalshi_ray.data.importing.rows import Recording, new_rows
+from kalshi_ray.data.importing.rows import Recording, blank_rows
 from kalshi_ray.data.importing.tables import codes_of, prices_of, read_files, sizes_of, times_of
 from kalshi_ray.data.schema import FLAG_BLOCK
 from kalshi_ray.errors import DataError, NothingToDo, WireError
@@ -48,7 +48,7 @@ def import_trades(source: TradeFiles) -> Recording:
 def _from_tables(source: TradeFiles) -> tuple[NDArray[np.void], list[str]]:
     columns = [source.ticker, source.time, source.price, source.size, *([source.taker] if source.taker else [])]
     table = read_files(source.paths, columns)
-    rows = new_rows(table.num_rows, Kind.TRADE)
+    rows = blank_rows(table.num_rows, Kind.TRADE)
     rows["market"], tickers = codes_of(table, source.ticker)
     rows["exch_ns"] = rows["recv_ns"] = times_of(table, source.time, source.time_unit, source.time_zone)
     rows["price"] = prices_of(table, source.price, source.unit)
@@ -100,7 +100,7 @@ def _from_rest(source: TradeFiles) -> tuple[NDArray[np.void], list[str]]:
     trades = [message for message in found if isinstance(message, Trade)]
     tickers = list(dict.fromkeys(trade.ticker for trade in trades))
     place = {ticker: row for row, ticker in enumerate(tickers)}
-    rows = new_rows(len(trades), Kind.TRADE)
+    rows = blank_rows(len(trades), Kind.TRADE)
     rows["market"] = [place[trade.ticker] for trade in trades]
     rows["recv_ns"] = rows["exch_ns"] = [trade.exch_ns for trade in trades]
     rows["flags"] = [FLAG_BLOCK if trade.is_block else 0 for trade in trades]
