@@ -26,7 +26,7 @@ class RowsEnv(Protocol):
     """What runners rely on: `MarketVectorEnv`, or a stand-in in tests."""
 
     num_envs: int
-    single_observation_space: gym.spaces.Box
+    single_observation_space: Any  # Box
     single_action_space: Any  # Discrete
 
     def new_batch(self) -> Any:
