@@ -15,7 +15,7 @@ from kalshi_ray.cli.settings import settings_type
 from kalshi_ray.data.store import open_store
 from kalshi_ray.errors import KalshiRayError
 from kalshi_ray.evaluate.job import evaluate_on_session, write_report
-from kalshi_ray.registry.bundle import load_bundle
+from kalshi_ray.registry import open_registry
 
 SECTIONS = ("places", "selection", "causal", "split", "env", "evaluation")
 
@@ -36,17 +36,16 @@ def main() -> int:
         selection=settings.selection,
         causal=settings.causal,
         split=settings.split,
-        bundles=load_bundle,
+        bundles=open_registry(settings.places.registry).load,
     )
-    for path in write_report(judged, Path(settings.places.reports) / given.session):
-        print(path)
+    print(*write_report(judged, Path(settings.places.reports) / given.session), sep="\n")
     for name, gate in ((policy.name, gate) for policy in judged.report.judged for gate in policy.gates):
         print(f"{name}: {gate.name} gate {'open' if gate.is_open else 'closed'}: {'; '.join(gate.reasons)}")
     return 0 if judged.report.gates_open or not given.policy else 3
 
 
 def options(rest: list[str]) -> Iterator[tuple[str, str]]:
-    """`--evaluation.seed 5` and `--evaluation.seed=5` as (dotted key, text)."""
+    """`--env.entry_ms 50` and `--env.entry_ms=50` as (dotted key, text)."""
     queue = iter(rest)
     for name in queue:
         key, equals, text = name.removeprefix("--").partition("=")

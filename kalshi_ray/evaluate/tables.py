@@ -100,8 +100,8 @@ def headline(report: EvaluationReport) -> Table:
     }
     note = (
         "Net is settled by the venue, or closed down the shown ladder with taker fee, under the fill model with the "
-        "lowest net. Return and drawdown: on the most capital in use at once. Markets won: of those with a fill. Breaks "
-        "even at: the win rate that pays entry prices and fees of bets held to the result."
+        "lowest net. Return and drawdown: on the most capital in use at once. Markets won: of those with a fill. "
+        "Breaks even at: the win rate that pays entry prices and fees of bets held to the result."
     )
     return _table(report, f"Policies on {report.data.markets:,} markets of {report.data.session}", columns, note=note)
 
