@@ -396,7 +396,7 @@ def _own_events(venue, rules, until, expiries):  # type: ignore[no-untyped-def]
                 at, chosen, expiring = order.arrives_ns, slot, False
             if order.live and order.expires_ns > 0 and order.expires_ns <= at:
                 at, chosen, expiring = order.expires_ns, slot, True
-        if at > until or (at == until and expiries and not expiring):
+        if chosen < 0 or at > until or (at == until and expiries and not expiring):
             venue.next_own_ns = at
             return
         venue.clock_ns = max(venue.clock_ns, at)

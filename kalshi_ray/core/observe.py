@@ -8,7 +8,6 @@ import math
 from kalshi_ray.core.book import shown
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.risk import budget_left, left_of, reserved
-from kalshi_ray.core.trader import HISTORY
 from kalshi_ray.core.units import CONTRACT, DOLLAR, SECOND, Side
 
 BID, ASK = int(Side.BID), int(Side.ASK)
@@ -144,71 +143,58 @@ def _measure_time(trader, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _back(trader, steps):  # type: ignore[no-untyped-def]
-    """Place in the history of the decision `steps` before the current one."""
-    return (trader.history_count - 1 - steps) % HISTORY
-
-
-@kernel
-def _activity(trader, steps):  # type: ignore[no-untyped-def]
-    return math.tanh(trader.history_activity[_back(trader, steps)] / 20)
-
-
-@kernel
 def _measure_activity(trader, facts):  # type: ignore[no-untyped-def]
-    count = min(trader.history_count, HISTORY)
-    now = _activity(trader, 0)
-    facts.activity = now
-    facts.activity_change = now - _activity(trader, 1) if count > 1 else 0.0
+    count = trader.history_count
+    facts.activity = trader.history_activity[0]
+    facts.activity_change = trader.history_activity[0] - trader.history_activity[1] if count > 1 else 0.0
     total, squares, spreads = 0.0, 0.0, 0.0
-    for steps in range(count):
-        at = _back(trader, steps)
-        updates = float(trader.history_activity[at])
+    for at in range(count):
+        updates = float(trader.history_updates[at])
         total += updates
         squares += updates * updates
         spreads += trader.history_spread[at]
     mean = total / count
     sigma = math.sqrt(max(0.0, squares / count - mean * mean))
-    updates = float(trader.history_activity[_back(trader, 0)])
+    updates = float(trader.history_updates[0])
     facts.burst = count > 2 and updates > mean + 1.5 * sigma
     facts.quiet = count > 2 and updates < mean - sigma
     facts.spread_trend = (trader.mark_ask - trader.mark_bid - spreads / count) / DOLLAR
     recent = min(count, 5)
-    span = trader.now_ns - trader.history_ns[_back(trader, recent - 1)]
+    span = trader.now_ns - trader.history_ns[recent - 1]
     facts.update_frequency = (recent - 1) * SECOND / span / 4 if span > 0 else 0.0
     _measure_moves(trader, recent, facts)
-    _measure_pace(trader, recent, now, count, facts)
+    _measure_pace(trader, recent, facts)
 
 
 @kernel
 def _measure_moves(trader, recent, facts):  # type: ignore[no-untyped-def]
     """Momentum, volatility and stability of the mid; the history holds bid + ask in pips."""
-    current = trader.history_mid[_back(trader, 0)]
-    facts.momentum = math.tanh(20 * (current - trader.history_mid[_back(trader, recent - 1)]) / (2 * DOLLAR))
-    total, squares, near, moves = 0.0, 0.0, 0.0, 0
-    for steps in range(recent - 1):
-        move = abs(trader.history_mid[_back(trader, steps)] - trader.history_mid[_back(trader, steps + 1)]) / 2
-        total += move
-        squares += move * move
-        if steps < 3:
-            near += move
-        moves += 1
+    facts.momentum = math.tanh(20 * (trader.history_mid[0] - trader.history_mid[recent - 1]) / (2 * DOLLAR))
     facts.volatility = 0.0
     facts.stability = 1.0
-    if moves > 0:
-        mean = total / moves
-        facts.volatility = math.sqrt(max(0.0, squares / moves - mean * mean)) / 500
-        facts.stability = 1 - near / min(moves, 3) / 500
+    moves = recent - 1
+    if moves == 0:
+        return
+    total, squares, near = 0.0, 0.0, 0.0
+    for at in range(moves):
+        move = abs(trader.history_mid[at] - trader.history_mid[at + 1]) / 2
+        total += move
+        squares += move * move
+        if at < 3:
+            near += move
+    mean = total / moves
+    facts.volatility = math.sqrt(max(0.0, squares / moves - mean * mean)) / 500
+    facts.stability = 1 - near / min(moves, 3) / 500
 
 
 @kernel
-def _measure_pace(trader, recent, now, count, facts):  # type: ignore[no-untyped-def]
+def _measure_pace(trader, recent, facts):  # type: ignore[no-untyped-def]
     """Trend, consistency and persistence of activity over the last five (ten) decisions."""
     weighted, total, squares = 0.0, 0.0, 0.0
     centre = (recent - 1) / 2
-    for steps in range(recent):
-        level = _activity(trader, steps)
-        weighted += level * (centre - steps)
+    for at in range(recent):
+        level = trader.history_activity[at]
+        weighted += level * (centre - at)
         total += level
         squares += level * level
     spread = recent * (recent * recent - 1) / 12
@@ -216,9 +202,14 @@ def _measure_pace(trader, recent, now, count, facts):  # type: ignore[no-untyped
     mean = total / recent
     facts.activity_consistency = 1 - math.sqrt(max(0.0, squares / recent - mean * mean)) / 0.3
     run = 0
-    while run + 1 < count and abs(_activity(trader, run) - _activity(trader, run + 1)) <= 0.1:
+    while run + 1 < trader.history_count and _is_steady(trader, run):
         run += 1
     facts.activity_persistence = run / 10
+
+
+@kernel
+def _is_steady(trader, at):  # type: ignore[no-untyped-def]
+    return abs(trader.history_activity[at] - trader.history_activity[at + 1]) <= 0.1
 
 
 @kernel

@@ -12,6 +12,7 @@ answers differs.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -96,8 +97,9 @@ def trader_dtype(levels: int) -> np.dtype[np.void]:
         ("best_ask", np.int32),  # pips; -1 missing
         ("bid_size", np.int64),  # lots at the touch
         ("ask_size", np.int64),
-        ("history_mid", np.int32, HISTORY),  # half pips: bid + ask
-        ("history_activity", np.int32, HISTORY),  # updates between decisions
+        ("history_mid", np.int32, HISTORY),  # half pips: bid + ask; the newest entry stands first
+        ("history_updates", np.int32, HISTORY),  # book changes between decisions
+        ("history_activity", np.float64, HISTORY),  # tanh of their number / 20
         ("history_ns", np.int64, HISTORY),
         ("history_spread", np.int32, HISTORY),  # pips
         ("history_count", np.int32),
@@ -287,16 +289,26 @@ def wake(trader, now):  # type: ignore[no-untyped-def]
     if book.best[1] < book.levels:
         trader.best_ask = trader.mark_ask
         trader.ask_size = shown(book, 1, book.best[1])
-    at = trader.history_count % HISTORY
-    trader.history_mid[at] = trader.mark_bid + trader.mark_ask
-    trader.history_spread[at] = trader.mark_ask - trader.mark_bid
-    trader.history_activity[at] = trader.updates_since
-    trader.history_ns[at] = now
-    trader.history_count += 1
-    if trader.history_count >= 2 * HISTORY:
-        trader.history_count -= HISTORY
+    _remember(trader)
     trader.updates_since = 0
     trader.changed_ns = NEVER
+
+
+@kernel
+def _remember(trader):  # type: ignore[no-untyped-def]
+    """Push one entry of history; the newest stands first."""
+    for at in range(HISTORY - 1, 0, -1):
+        trader.history_mid[at] = trader.history_mid[at - 1]
+        trader.history_spread[at] = trader.history_spread[at - 1]
+        trader.history_updates[at] = trader.history_updates[at - 1]
+        trader.history_activity[at] = trader.history_activity[at - 1]
+        trader.history_ns[at] = trader.history_ns[at - 1]
+    trader.history_mid[0] = trader.mark_bid + trader.mark_ask
+    trader.history_spread[0] = trader.mark_ask - trader.mark_bid
+    trader.history_updates[0] = trader.updates_since
+    trader.history_activity[0] = math.tanh(trader.updates_since / 20)
+    trader.history_ns[0] = trader.now_ns
+    trader.history_count = min(trader.history_count + 1, HISTORY)
 
 
 @kernel

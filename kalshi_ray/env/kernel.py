@@ -259,6 +259,8 @@ def _start_row(row, trader, venue, progress, rules, view_index, start, tape, fil
     if siblings.shape[0] > 0:
         _start_siblings(trader, view, siblings, sibling_start)
     found = _advance(row, trader, venue, progress, rules, updates, values, grids, fills, fill_count) == DECISION
+    if siblings.shape[0] > 0:
+        _see_siblings(trader, view, siblings, sibling_start)
     progress.equity = trader.equity
     return found
 
@@ -290,11 +292,7 @@ def start_next(row, traders, venues, progresses, rules, tape, fills, fill_count)
 
 
 @kernel
-def _observe(row, trader, rules, tape, layout, observation, mask):  # type: ignore[no-untyped-def]
-    facts, flat, index, low, high, actions = layout
-    siblings, sibling_start = tape[7], tape[8]
-    if siblings.shape[0] > 0:
-        _see_siblings(trader, tape[4][trader.view_index], siblings, sibling_start)
+def _observe(row, trader, rules, facts, flat, index, low, high, actions, observation, mask):  # type: ignore[no-untyped-def]
     measure(trader, rules, facts[0])
     trader.clipped += arrange(flat, index, low, high, row, observation)
     write_mask(trader, rules, actions, row, mask)
@@ -303,10 +301,11 @@ def _observe(row, trader, rules, tape, layout, observation, mask):  # type: igno
 @kernel
 def reset_rows(traders, venues, progresses, rules, tape, layout, log, observation, mask):  # type: ignore[no-untyped-def]
     """Start every row and write its first observation and mask."""
+    facts, flat, index, low, high, actions = layout
     fills, fill_count, episodes, episode_count = log
     for row in range(traders.shape[0]):
         start_next(row, traders, venues, progresses, rules[0], tape, fills, fill_count)
-        _observe(row, traders[row], rules[0], tape, layout, observation, mask)
+        _observe(row, traders[row], rules[0], facts, flat, index, low, high, actions, observation, mask)
 
 
 @kernel
@@ -319,7 +318,7 @@ def step_rows(traders, venues, progresses, rules, reward_rules, tape, layout, lo
     fills, fill_count, episodes, episode_count = log
     wanted, quotes, quoting, skip = decision
     observation, mask, reward, terminated, truncated, final_observation, final_mask, elapsed = out
-    actions = layout[5]
+    facts, flat, index, low, high, actions = layout
     rule = rules[0]
     for row in range(traders.shape[0]):
         if skip[row]:
@@ -343,7 +342,9 @@ def step_rows(traders, venues, progresses, rules, reward_rules, tape, layout, lo
         if outcome == DECISION and not (rule.max_decisions > 0 and trader.decisions >= rule.max_decisions):
             reward[row] = _reward(trader, progress, reward_rules[0], hold)
             elapsed[row] = (trader.now_ns - began) / SECOND
-            _observe(row, trader, rule, tape, layout, observation, mask)
+            if siblings.shape[0] > 0:
+                _see_siblings(trader, views[trader.view_index], siblings, sibling_start)
+            _observe(row, trader, rule, facts, flat, index, low, high, actions, observation, mask)
             continue
         _close_books(row, trader, venue, progress, rule, updates, values, fills, fill_count)
         _end_episode(row, trader, progress, rule, outcome == SETTLED, episodes[episode_count[0]])
@@ -353,9 +354,9 @@ def step_rows(traders, venues, progresses, rules, reward_rules, tape, layout, lo
         elapsed[row] = (trader.now_ns - began) / SECOND
         terminated[row] = outcome == SETTLED
         truncated[row] = outcome != SETTLED
-        _observe(row, trader, rule, tape, layout, final_observation, final_mask)
+        _observe(row, trader, rule, facts, flat, index, low, high, actions, final_observation, final_mask)
         start_next(row, traders, venues, progresses, rule, tape, fills, fill_count)
-        _observe(row, trader, rule, tape, layout, observation, mask)
+        _observe(row, trader, rule, facts, flat, index, low, high, actions, observation, mask)
 
 
 @kernel
