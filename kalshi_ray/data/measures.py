@@ -15,7 +15,17 @@ from kalshi_ray.core.book import is_crossed
 from kalshi_ray.core.jit import as_rows, kernel
 from kalshi_ray.core.tape import OFF_BOOK, TAKER_BOUGHT, TAKER_SOLD, Kind, Status, ViewPack
 from kalshi_ray.core.units import CENT, DOLLAR
-from kalshi_ray.data.replay import Replay, Tape, apply_row, decide_until, make_replay, note_change, start_view, tape_of
+from kalshi_ray.data.replay import (
+    BURST_NS,
+    Replay,
+    Tape,
+    apply_row,
+    decide_until,
+    make_replay,
+    note_change,
+    start_view,
+    tape_of,
+)
 from kalshi_ray.telemetry import Progress
 
 REGIMES = (2, 5, 10, 20)  # cents: bounds between spread regimes
@@ -41,7 +51,9 @@ MEASURES = np.dtype(
         ("first_ns", np.int64),
         ("last_ns", np.int64),
         ("decisions", np.int64, QUARTERS),  # by quarter of the session's time
-        ("own_decisions", np.int64, QUARTERS),  # by quarter of the market's own time
+        ("event_decisions", np.int64, QUARTERS),  # by quarter of the time its event was recorded
+        ("session_ns", np.int64),  # length of the session
+        ("event_ns", np.int64),  # time its event was recorded
         ("seconds", np.float64, 4),  # by state: unknown, inactive, crossed, open
         ("two_sided_s", np.float64),  # of the open time
         ("bid_only_s", np.float64),
@@ -61,7 +73,8 @@ MEASURES = np.dtype(
     align=True,
 )
 
-# One row per change of the best prices or the state, at most one per receive time; the last one closes the view.
+# One row per change of the best prices or the state; the last one closes the view. Rows of one change on the exchange
+# arrive one by one, and nobody decides inside a burst: a row tells how the book stood 5 ms after the first of them.
 PATH = np.dtype(
     [
         ("recv_ns", np.int64),
@@ -165,11 +178,12 @@ def _write_print(prints, at, update, price):  # type: ignore[no-untyped-def]
 
 @kernel
 def _write_quote(path, first, at, now, bid, ask, state, quote):  # type: ignore[no-untyped-def]
-    """Write one row of a path that starts at `first`, over the last one where the time is the same."""
-    if at > first and path[at - 1].recv_ns == now:
+    """Write one row of a path that starts at `first`, over the last one where that began less than a burst ago."""
+    if at > first and now - path[at - 1].recv_ns < BURST_NS:
         at -= 1
+    else:
+        path[at].recv_ns = now
     row = path[at]
-    row.recv_ns = now
     row.bid = bid
     row.ask = ask
     row.state = quote
@@ -179,8 +193,8 @@ def _write_quote(path, first, at, now, bid, ask, state, quote):  # type: ignore[
 
 
 @kernel
-def measure_view(tape, replay, view, start_ns, span_ns, measure, survey):  # type: ignore[no-untyped-def]
-    """Replay `view` and write its measures; quarters and phases are those of the time from `start_ns`, `span_ns` long.
+def measure_view(tape, replay, number, spans, measure, survey):  # type: ignore[no-untyped-def]
+    """Replay one view and write its measures; quarters and phases are those of `spans`.
 
     Path and prints are appended where the survey has room for any; activity is added up.
     """
@@ -188,10 +202,12 @@ def measure_view(tape, replay, view, start_ns, span_ns, measure, survey):  # typ
     book, state = replay.book[0], replay.state[0]
     hours, phases, path, prints = survey.hours, survey.phases, survey.path, survey.prints
     first, written, printed = survey.used[0], survey.used[0], survey.used[1]
+    view, start_ns, span_ns = tape.views[number], spans.start_ns, spans.session_ns
+    event_start, event_ns = spans.event_start[number], spans.event_ns[number]
     start_view(book, state, tape.axes, view)
     measure.mid_low = 2 * DOLLAR
     measure.first_ns = updates[view.start].recv_ns
-    own_ns = max(1, updates[view.stop - 1].recv_ns - measure.first_ns)
+    measure.session_ns, measure.event_ns = span_ns, event_ns
     quote, bid, ask, touch, depth = UNKNOWN, 0, DOLLAR, 0.0, 0
     before = measure.first_ns
     for at in range(view.start, view.stop + 1):
@@ -200,7 +216,7 @@ def measure_view(tape, replay, view, start_ns, span_ns, measure, survey):  # typ
         due = decide_until(book, state, now)
         if due:
             measure.decisions[min(QUARTERS - 1, (due - start_ns) * QUARTERS // span_ns)] += 1
-            measure.own_decisions[min(QUARTERS - 1, (due - measure.first_ns) * QUARTERS // own_ns)] += 1
+            measure.event_decisions[min(QUARTERS - 1, (due - event_start) * QUARTERS // event_ns)] += 1
             hours[due // HOUR_NS % HOURS].decisions += 1
             phases[min(PHASES - 1, (due - start_ns) * PHASES // span_ns)].decisions += 1
         if ended:
@@ -243,11 +259,25 @@ def measure_view(tape, replay, view, start_ns, span_ns, measure, survey):  # typ
     survey.used[0], survey.used[1] = written, printed
 
 
-def session_span(pack: ViewPack) -> tuple[int, int]:
-    """First receive time of a pack and its length in nanoseconds, at least one."""
-    filled = pack.views[pack.views["stop"] > pack.views["start"]]
-    start = int(pack.updates["recv_ns"][filled["start"]].min())
-    return start, max(1, int(pack.updates["recv_ns"][filled["stop"] - 1].max()) - start)
+class Spans(NamedTuple):
+    """When the session and the event of each view were recorded; lengths are at least one nanosecond."""
+
+    start_ns: int
+    session_ns: int
+    event_start: NDArray[np.int64]  # [V] first receive time of the view's event
+    event_ns: NDArray[np.int64]  # [V]
+
+
+def spans_of(pack: ViewPack) -> Spans:
+    """From the first to the last row of the pack, and of each event."""
+    received, event = pack.updates["recv_ns"], pack.views["event"]
+    first, last = received[pack.views["start"]], received[pack.views["stop"] - 1]
+    start = np.full(len(pack.events), np.iinfo(np.int64).max)
+    stop = np.zeros(len(pack.events), np.int64)
+    np.minimum.at(start, event, first)
+    np.maximum.at(stop, event, last)
+    length = max(1, int(last.max()) - int(first.min()))
+    return Spans(int(first.min()), length, start[event], np.maximum(1, stop - start)[event])
 
 
 def measure_pack(pack: ViewPack, progress: Progress | None = None) -> NDArray[np.void]:
@@ -255,18 +285,16 @@ def measure_pack(pack: ViewPack, progress: Progress | None = None) -> NDArray[np
     found = np.zeros(len(pack.views), MEASURES)
     rows, tape, room = as_rows(found), tape_of(pack), make_replay(pack.max_levels)
     survey = make_survey(0, 0)
-    start, span = session_span(pack)
+    spans = spans_of(pack)
     for view in range(len(found)):
         if progress is not None and view % 64 == 0:
             progress("measure markets", view, len(found))
-        measure_one(tape, room, view, start, span, rows[view], survey)
+        measure_one(tape, room, view, spans, rows[view], survey)
     return found
 
 
-def measure_one(
-    tape: Tape, room: Replay, view: int, start: int, span: int, measure: np.void, survey: Survey
-) -> tuple[int, int]:
+def measure_one(tape: Tape, room: Replay, view: int, spans: Spans, measure: np.void, survey: Survey) -> tuple[int, int]:
     """Measure one view; return the first row of its path and of its prints in the survey."""
     first = int(survey.used[0]), int(survey.used[1])
-    measure_view(tape, room, tape.views[view], start, span, measure, survey)
+    measure_view(tape, room, view, spans, measure, survey)
     return first

@@ -35,8 +35,9 @@ class SuitabilitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     min_decisions: int = 50
     # Fewest quarters, of four, with at least one decision point each.
     min_quarters: int = 2
-    # Quarters of the session's time; `market`: of the market's own, for sessions much longer than their markets.
-    quarters_of: Literal["session", "market"] = "session"
+    # Quarters of the session's time, or of the time the event was recorded; auto: of the event where that is less than
+    # half the session.
+    quarters_of: Literal["auto", "session", "event"] = "auto"
     # Mean spread over two-sided time must be below this, cents.
     max_spread_cents: float | None = None
     # Fewest updates per hour of the market's time.
@@ -106,10 +107,13 @@ class CausalSelection:
     rejected: list[Rejected]
 
 
-def decisions_by_quarter(measure: np.void, quarters_of: str) -> NDArray[np.int64]:
-    """Decision points by quarter of the session's time or of the market's own, [4]."""
-    found: NDArray[np.int64] = measure["decisions" if quarters_of == "session" else "own_decisions"]
-    return found
+def decisions_by_quarter(measure: np.void, quarters_of: str) -> tuple[str, NDArray[np.int64]]:
+    """Whose time is quartered, session or event, and the decision points by quarter, [4]."""
+    whose = quarters_of
+    if whose == "auto":
+        whose = "event" if 2 * int(measure["event_ns"]) < int(measure["session_ns"]) else "session"
+    found: NDArray[np.int64] = measure["decisions" if whose == "session" else "event_decisions"]
+    return whose, found
 
 
 def pattern_of(quarters: NDArray[np.int64]) -> Pattern:
@@ -184,11 +188,11 @@ def _verdicts(
     for reason, name, globs in names:
         if globs and not any(fnmatchcase(name, glob) for glob in globs):
             yield reason, name, " or ".join(globs)
-    quarters = decisions_by_quarter(measure, settings.quarters_of)
+    whose, quarters = decisions_by_quarter(measure, settings.quarters_of)
     if quarters.sum() < settings.min_decisions:
         yield "decision points", float(quarters.sum()), float(settings.min_decisions)
     if np.count_nonzero(quarters) < settings.min_quarters:
-        yield f"quarters of the {settings.quarters_of}", float(np.count_nonzero(quarters)), settings.min_quarters
+        yield f"quarters of the {whose}", float(np.count_nonzero(quarters)), float(settings.min_quarters)
     yield from _numbers_against(measure, settings)
 
 

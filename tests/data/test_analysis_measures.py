@@ -16,11 +16,11 @@ from kalshi_ray.data.measures import (
     make_survey,
     measure_one,
     measure_pack,
-    session_span,
+    spans_of,
 )
 from kalshi_ray.data.replay import make_replay, tape_of
 from tests.data.book_states import State, best_prices, reference_states
-from tests.data.pack_tables import ASK, BID, MS, T0, S, delta, end, level, pack_of, row, trade
+from tests.data.pack_tables import ASK, BID, MS, T0, S, delta, end, level, markets_table, pack_of, row, trade
 
 
 def state_of(state: State, bid: int, ask: int) -> int:
@@ -120,13 +120,15 @@ def test_counts_are_those_of_the_rows() -> None:
     assert [int(found[name]) for name in names] == [6, 1, 1, 2, 1, 15, 1]
 
 
-def test_decisions_are_counted_in_the_quarter_of_the_session_and_of_the_market() -> None:
+def test_decisions_are_counted_in_the_quarter_of_the_session_and_of_the_event() -> None:
     early = [level(0, BID, 4_000, 10), end(0), *(delta(1_000.0 * t, BID, 4_000, 1) for t in range(1, 21))]
     late = [end(0, market=1), delta(80_000.0, BID, 4_000, 1, market=1)]
-    pack = pack_of(sorted([*early, *late], key=lambda r: int(r["recv_ns"])))
+    rows = sorted([*early, *late], key=lambda r: int(r["recv_ns"]))
+    pack = pack_of(rows, markets_table(2, event=["A", "B"]))
     found = measure_pack(pack)
     assert found["decisions"][0].tolist() == [20, 0, 0, 0]
-    assert found["own_decisions"][0].tolist() == [5, 5, 5, 5]
+    assert found["event_decisions"][0].tolist() == [5, 5, 5, 5]
+    assert found["event_ns"].tolist() == [20 * S, 80 * S] and found["session_ns"].tolist() == [80 * S] * 2
     assert found["decisions"].sum(axis=1).tolist() == pack.views["steps"].tolist()
 
 
@@ -138,27 +140,28 @@ def test_damaged_levels_are_counted() -> None:
 def path_of(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     pack = pack_of(rows)
     survey = make_survey(len(rows) + 1, len(rows))
-    start, span = session_span(pack)
     measure = np.zeros(1, measure_pack(pack).dtype)
-    measure_one(tape_of(pack), make_replay(pack.max_levels), 0, start, span, as_rows(measure)[0], survey)
+    measure_one(tape_of(pack), make_replay(pack.max_levels), 0, spans_of(pack), as_rows(measure)[0], survey)
     return np.asarray(survey.path)[: survey.used[0]], np.asarray(survey.prints)[: survey.used[1]]
 
 
-def test_a_path_has_one_row_per_change_and_time_and_is_closed_at_the_end() -> None:
-    rows = [level(0, BID, 4_000, 10), level(0, ASK, 5_000, 10), end(0), delta(1, BID, 4_000, 3)]
-    rows += [delta(2, BID, 4_100, 3), delta(2, BID, 4_200, 3), row(Kind.GAP, 3, size=1), row(Kind.SIGNAL, 5, size=1)]
+def test_a_path_has_one_row_per_burst_as_the_book_stood_after_it_and_is_closed_at_the_end() -> None:
+    rows = [level(0, BID, 4_000, 10), level(0, ASK, 5_000, 10), end(0), delta(10, BID, 4_000, 3)]
+    rows += [delta(20, BID, 4_100, 3), delta(24, BID, 4_200, 3), delta(25, BID, 4_300, 3)]
+    rows += [row(Kind.GAP, 30, size=1), row(Kind.SIGNAL, 50, size=1)]
     path, _ = path_of(rows)
     assert path.dtype == PATH
     assert [(int(p["recv_ns"] - T0) // MS, int(p["bid"]), int(p["state"])) for p in path] == [
         (0, 4_000, OPEN),
-        (2, 4_200, OPEN),
-        (3, 4_200, 0),
-        (5, 4_200, 0),
+        (20, 4_200, OPEN),
+        (25, 4_300, OPEN),
+        (30, 4_300, 0),
+        (50, 4_300, 0),
     ]
 
 
 def test_a_change_of_fees_is_a_row_of_the_path() -> None:
-    rows = [level(0, BID, 4_000, 10), end(0), row(Kind.FEE, 1, size=35_000, price=0), end(2)]
+    rows = [level(0, BID, 4_000, 10), end(0), row(Kind.FEE, 10, size=35_000, price=0), end(20)]
     assert path_of(rows)[0]["taker_ppm"].tolist()[:2] == [70_000, 35_000]
 
 
@@ -176,7 +179,7 @@ def test_activity_is_counted_by_hour_and_by_tenth_of_the_session() -> None:
     rows = [r | {"recv_ns": r["recv_ns"] - T0 + start, "exch_ns": 0} for r in rows]
     pack, survey = pack_of(rows), make_survey(0, 0)
     found = np.zeros(1, measure_pack(pack).dtype)
-    measure_one(tape_of(pack), make_replay(pack.max_levels), 0, *session_span(pack), as_rows(found)[0], survey)
+    measure_one(tape_of(pack), make_replay(pack.max_levels), 0, spans_of(pack), as_rows(found)[0], survey)
     hours, phases = np.asarray(survey.hours), np.asarray(survey.phases)
     assert hours["updates"][:4].tolist() == [2, 1, 1, 0]
     assert phases["updates"].tolist() == [2, 0, 0, 0, 0, 0, 1, 0, 0, 1]

@@ -60,8 +60,12 @@ def test_by_default_fifty_decisions_in_two_quarters_are_asked_for(mixed: ViewPac
     }
 
 
-def test_quarters_may_be_those_of_the_market_itself(mixed: ViewPack) -> None:
-    assert list(verdicts(mixed, quarters_of="market")) == ["M2"]
+def test_quarters_are_those_of_the_event_where_it_was_recorded_for_less_than_half_the_session(mixed: ViewPack) -> None:
+    short = [r for part in (quotes(0, EVEN), quotes(1, EARLY), quotes(2, EVEN)) for r in part]
+    pack = pack_of(sorted(short, key=lambda r: int(r["recv_ns"])), markets_table(3, event=["A", "B", "C"]))
+    assert verdicts(pack) == {}
+    assert list(verdicts(pack, quarters_of="session")) == ["M1"]
+    assert list(verdicts(mixed)) == ["M1", "M2"], "its event was recorded throughout"
 
 
 @pytest.mark.parametrize(

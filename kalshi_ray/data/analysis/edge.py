@@ -107,7 +107,8 @@ class EdgeSums:
         self.unknown_takers += int((paths.prints["taker"] < 0).sum())
         self.marked += [(paths.event, series) for series in by_series]
         self.markouts += list(by_series.values())
-        self.events.append(sum_event(paths))
+        if len(paths.spans) > 1:
+            self.events.append(sum_event(paths))
 
     def finish(self, *, has_trades: bool) -> Edge:
         """The report over all events taken in."""

@@ -108,8 +108,9 @@ def _event_table(edge: Edge) -> ReportTable:
         for x in edge.events
     ]
     caption = (
-        "Medians over the time in which all recorded markets of the event are two-sided. The sums mean something where "
-        "exactly one of them pays. Quotes are as received: one that was stale counts as standing."
+        "Medians over the time in which all recorded markets of the event are two-sided; events with a single recorded "
+        "market are left out. The sums mean something where exactly one market pays. Quotes are as received: one that "
+        "was stale counts as standing."
     )
     title = "Sums over the markets of an event"
     return ReportTable(title=title, columns=columns, rows=rows, right=columns[1:], caption=caption)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kalshi_ray.core.jit import as_rows, kernel
 from kalshi_ray.core.tape import OFF_BOOK, TAKER_BOUGHT, TAKER_SOLD, Kind, Status, ViewPack
 from kalshi_ray.core.units import CENT, CONTRACT, DOLLAR
-from kalshi_ray.data.measures import MEASURES, OPEN, make_survey, measure_one, quote_state, session_span
+from kalshi_ray.data.measures import MEASURES, OPEN, make_survey, measure_one, quote_state, spans_of
 from kalshi_ray.data.replay import apply_row, make_replay, start_view, tape_of
 from kalshi_ray.data.session import Session
 from kalshi_ray.data.views import build_pack
@@ -151,9 +151,8 @@ def _price_path(pack: ViewPack, number: int, width: int) -> tuple[str, float | N
     """The mid at `width` times spread evenly over the view, as blocks between its lowest and highest; both in cents."""
     view = pack.views[number]
     survey = make_survey(int(view["stop"] - view["start"]) + 1, 0)
-    start, span = session_span(pack)
     measure = as_rows(np.zeros(1, MEASURES))
-    measure_one(tape_of(pack), make_replay(pack.max_levels), number, start, span, measure[0], survey)
+    measure_one(tape_of(pack), make_replay(pack.max_levels), number, spans_of(pack), measure[0], survey)
     path = np.asarray(survey.path[: survey.used[0]])
     times = np.linspace(path["recv_ns"][0], path["recv_ns"][-1], width, endpoint=False).astype(np.int64)
     there = path[np.searchsorted(path["recv_ns"], times, side="right") - 1]

@@ -107,9 +107,9 @@ def describe_market(
     """One line. `names` are series and category, `reason` why the market was left out, "" if it was not."""
     seconds, two_sided = measure["seconds"], float(measure["two_sided_s"])
     opened, total = float(seconds[OPEN]), float(seconds.sum())
-    quarters = decisions_by_quarter(measure, settings.quarters_of)
+    whose, quarters = decisions_by_quarter(measure, settings.quarters_of)
     sized = two_sided > 0.0 and pack.sizes == "observed"
-    first, second, third, fourth = (int(count) for count in measure["decisions"])
+    first, second, third, fourth = (int(count) for count in quarters)
     return MarketLine(
         ticker=pack.tickers[view],
         event=pack.events[pack.views[view]["event"]],
@@ -118,6 +118,7 @@ def describe_market(
         updates=int(measure["updates"]),
         decisions=int(measure["decisions"].sum()),
         quarters=(first, second, third, fourth),
+        quarters_of=whose,
         quarters_present=int(np.count_nonzero(quarters)),
         pattern=pattern_of(quarters),
         spread_cents=float(measure["spread_sum"]) / two_sided / CENT if two_sided else None,

@@ -78,7 +78,8 @@ class MarketLine(msgspec.Struct, frozen=True, kw_only=True):
     category: str
     updates: int
     decisions: int
-    quarters: tuple[int, int, int, int]  # decision points by quarter of the session's time
+    quarters: tuple[int, int, int, int]  # decision points by quarter of the time of `quarters_of`
+    quarters_of: str  # session | event
     quarters_present: int
     pattern: str
     spread_cents: float | None
@@ -185,7 +186,7 @@ class ArbitrageLine(msgspec.Struct, frozen=True):
 
 
 class EventLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums of best prices over the recorded markets of an event, while all are open and two-sided."""
+    """Sums of best prices over the recorded markets of an event, two or more, while all are open and two-sided."""
 
     event: str
     markets: int

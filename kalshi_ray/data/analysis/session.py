@@ -45,7 +45,7 @@ from kalshi_ray.data.measures import (
     Survey,
     make_survey,
     measure_one,
-    session_span,
+    spans_of,
 )
 from kalshi_ray.data.replay import make_replay, tape_of
 from kalshi_ray.data.selection import judge
@@ -123,22 +123,22 @@ def _survey(pack: ViewPack, settings: AnalysisSettings, table: pa.Table | None, 
     survey = make_survey(largest + len(pack.views), largest)
     edge = EdgeSums(settings) if settings.edge else None
     changes: list[Changes | None] = [None] * len(pack.views)
-    start, span = session_span(pack)
+    spans = spans_of(pack)
     for done, event in enumerate(np.unique(events).tolist()):
         if progress is not None:
             progress("analyze events", done, len(pack.events))
         survey.used[:] = 0
         views = np.flatnonzero(events == event).tolist()
-        spans = []
+        parts = []
         for view in views:
-            first, first_print = measure_one(tape, room, view, start, span, rows[view], survey)
+            first, first_print = measure_one(tape, room, view, spans, rows[view], survey)
             stop, stop_print = int(survey.used[0]), int(survey.used[1])
-            spans.append((first, stop, first_print, stop_print))
+            parts.append((first, stop, first_print, stop_print))
             changes[view] = Changes.of(survey.path[first:stop])
         if edge is not None:
             path, prints = survey.path[: survey.used[0]], survey.prints[: survey.used[1]]
             series = [_names(pack, view, table)[0] or pack.events[event] for view in views]
-            edge.add(EventPaths(pack.events[event], path, prints, spans, series))
+            edge.add(EventPaths(pack.events[event], path, prints, parts, series))
     return _Found(measures, [entry for entry in changes if entry is not None], survey, edge)
 
 

@@ -111,7 +111,8 @@ def _market_table(report: AnalysisReport, all_markets: bool) -> ReportTable:
     columns = [(name, cell) for name, figure, cell in _MARKET_COLUMNS if figure not in report.unmeasurable]
     caption = (
         "Spread and mid are means over two-sided time; one-sided is a share of open time, unknown of all time; touch "
-        "and depth are mean contracts. Moves are of the mid per change, pauses between changes of the best prices."
+        "and depth are mean contracts. Quarters are of the session, or of its event where that was recorded for less "
+        "than half of it. Moves are of the mid per change, pauses between changes of the best prices."
     )
     if len(shown) < len(ranked):
         caption = f"The {len(shown)} of {len(ranked):,} markets with most decision points. {caption}"
