@@ -203,3 +203,13 @@ def test_the_error_of_a_ratio_is_that_of_independent_events() -> None:
     mean, error = ratio_and_error(values * 10, np.full(4, 10.0))
     assert mean == values.mean() and error == pytest.approx(values.std(ddof=1) / 2)
     assert ratio_and_error(np.array([3.0, 0.0]), np.array([2.0, 0.0])) == (1.5, None)
+
+
+def test_an_arbitrage_inside_a_burst_does_not_count() -> None:
+    other = path_of([(0, 4_000, 5_000, OPEN), (90, 0, 0, UNKNOWN)])
+    short, long = (
+        path_of([(0, 4_000, 6_000, OPEN), (10, 4_000, 4_200, OPEN), (10 + s, 4_000, 6_000, OPEN), (90, 0, 0, UNKNOWN)])
+        for s in (0.004, 0.006)
+    )
+    assert sum_event(event_of(short, other)).buy_all.count == 0
+    assert sum_event(event_of(long, other)).buy_all.seconds == pytest.approx(0.006)

@@ -110,7 +110,7 @@ def _event_table(edge: Edge) -> ReportTable:
     caption = (
         "Medians over the time in which all recorded markets of the event are two-sided; events with a single recorded "
         "market are left out. The sums mean something where exactly one market pays. Quotes are as received: one that "
-        "was stale counts as standing."
+        "was stale counts as standing. What lasted less than 5 ms does not count."
     )
     title = "Sums over the markets of an event"
     return ReportTable(title=title, columns=columns, rows=rows, right=columns[1:], caption=caption)

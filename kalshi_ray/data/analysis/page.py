@@ -13,6 +13,7 @@ from kalshi_ray.data.analysis.tables import report_tables
 from kalshi_ray.data.analysis.wording import ReportTable
 
 FOLDED_ROWS = 24  # longer tables are folded
+WIDE = 4  # columns from which cells stay on one line
 
 CSS = """
 :root{color-scheme:light dark;--bg:#fff;--fg:#1d2430;--muted:#667085;--line:#d9dee7;--card:#f6f8fb}
@@ -30,7 +31,7 @@ figcaption b{color:var(--fg);font-size:15px}.plot{height:320px}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
 th,td{padding:4px 12px 4px 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-weight:600;color:var(--muted)}.right{text-align:right;white-space:nowrap}
-td:first-child{white-space:nowrap}
+td:first-child,.wide td,.wide th{white-space:nowrap}ul.note{margin-bottom:20px}
 details summary{cursor:pointer;color:var(--muted)}
 """
 
@@ -100,7 +101,8 @@ def _table(table: ReportTable) -> str:
         f"<tr>{''.join(f'<td{kind}>{escape(cell)}</td>' for kind, cell in zip(classes, row))}</tr>"
         for row in table.rows
     )
-    body = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    kind = ' class="wide"' if len(table.columns) > WIDE else ""
+    body = f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     if len(table.rows) > FOLDED_ROWS:
         body = f"<details><summary>{len(table.rows)} rows</summary>{body}</details>"
     note = f'<p class="note">{escape(table.caption)}</p>' if table.caption else ""

@@ -11,9 +11,11 @@ import numpy as np
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.units import DOLLAR
 from kalshi_ray.data.measures import HOUR_NS, HOURS, OPEN
+from kalshi_ray.data.replay import BURST_NS
 
 COST_BINS = 16_384  # pips: one dollar of spread and twice the dearest fee
 MOVE_BINS = DOLLAR + 1
+BURST_S = BURST_NS * 1e-9
 BANDS = (5, 20, 40, 60, 80, 95)  # cents: bounds between price bands, by mid
 
 COST = np.dtype([("seconds", np.float64), ("spread", np.float64), ("fee", np.float64)])  # sums of pips x seconds
@@ -32,9 +34,10 @@ ARBITRAGE = np.dtype(
     [
         ("count", np.int64),
         ("seconds", np.float64),
-        ("run_s", np.float64),
         ("longest_s", np.float64),
-        ("best", np.float64),
+        ("best", np.float64),  # pips
+        ("run_s", np.float64),  # of the run that goes on
+        ("run_best", np.float64),
     ]
 )
 SUMS = np.dtype([("seconds", np.float64), ("bids", np.float64), ("asks", np.float64)])
@@ -151,15 +154,23 @@ def mark_prints(path, first, stop, prints, first_print, stop_print, horizon_ns, 
 
 @kernel
 def _note_arbitrage(found, gain, seconds):  # type: ignore[no-untyped-def]
-    """Count a time in which a set of contracts would have left `gain` pips."""
+    """Count a time in which a set of contracts would have left `gain` pips; runs shorter than a burst do not count."""
     if gain <= 0:
         found.run_s = 0.0
+        found.run_best = 0.0
         return
-    found.count += found.run_s == 0.0
-    found.run_s += seconds
-    found.seconds += seconds
+    before = found.run_s
+    found.run_s = before + seconds
+    found.run_best = max(found.run_best, gain)
+    if found.run_s < BURST_S:
+        return
+    if before < BURST_S:
+        found.count += 1
+        found.seconds += found.run_s
+    else:
+        found.seconds += seconds
     found.longest_s = max(found.longest_s, found.run_s)
-    found.best = max(found.best, gain)
+    found.best = max(found.best, found.run_best)
 
 
 @kernel
@@ -183,8 +194,8 @@ def sum_strikes(path, slot, order, latest, sums, found):  # type: ignore[no-unty
             _note_arbitrage(found[0], DOLLAR - asks - buy_fees, seconds)
             _note_arbitrage(found[1], bids - DOLLAR - sell_fees, seconds)
         elif two_sided < len(latest):
-            found[0].run_s = 0.0
-            found[1].run_s = 0.0
+            _note_arbitrage(found[0], 0, 0.0)
+            _note_arbitrage(found[1], 0, 0.0)
         before = row.recv_ns
         gone = latest[slot[at]]
         if gone >= 0 and is_two_sided(path[gone]):
