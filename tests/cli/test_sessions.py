@@ -1,0 +1,172 @@
+"""The commands on a small generated session: what they print, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kalshi_ray.cli.app import run
+
+SMALL = ["--regime", "planted", "--markets", "4", "--hours", "0.05", "--seed", "3"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the session `demo`: four markets of three minutes."""
+    folder = tmp_path_factory.mktemp("store")
+    assert run(["sessions", "synth", "demo", "--store", str(folder), *SMALL, "--json"]) == 0
+    return folder
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str], store: Path) -> Any:
+    """Run a command on the store with --json and give what it printed."""
+    capsys.readouterr()
+
+    def ask(*words: str, code: int = 0) -> Any:
+        assert run([*words, "--store", str(store), "--json"]) == code
+        return json.loads(capsys.readouterr().out)
+
+    return ask
+
+
+def test_list_shows_counted_rows(answer: Any) -> None:
+    [session] = answer("sessions", "list")["sessions"]
+    assert (session["id"], session["state"], session["manifest"]["markets"]) == ("demo", "finished", 4)
+    assert session["rows"] == session["manifest"]["updates"] > 1_000
+
+
+def test_the_same_settings_make_the_same_session(answer: Any, store: Path) -> None:
+    again = answer("sessions", "synth", "again", *SMALL)
+    first = answer("sessions", "list")["sessions"][-1]["manifest"]
+    assert again["files"] == first["files"]
+    assert answer("sessions", "list")["sessions"][0]["id"] == "again"
+    assert run(["sessions", "delete", "again", "--rows", str(again["updates"]), "--store", str(store)]) == 0
+
+
+def test_analyze_gives_every_market_and_the_reason_for_each_left_out(answer: Any, store: Path, tmp_path: Path) -> None:
+    page = tmp_path / "deep" / "page.html"
+    report = answer("sessions", "analyze", "demo", "--edge", "--html", str(page), "--selection.min_quarters=4")
+    assert len(report["markets"]) == 4
+    assert {line["ticker"] for line in report["rejected"]} == {m["ticker"] for m in report["markets"]}
+    assert report["edge"] is not None
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_validate_finds_nothing_wrong_in_a_generated_session(answer: Any) -> None:
+    assert answer("sessions", "validate", "demo")["is_valid"] is True
+
+
+def test_validate_exits_with_1_on_a_damaged_file(answer: Any, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = answer("sessions", "synth", "broken", *SMALL)
+    path = next((store / "sessions" / "broken" / "updates").glob("*.parquet"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    assert run(["sessions", "validate", "broken", "--store", str(store)]) == 1
+    streams = capsys.readouterr()
+    assert "checksum" in streams.out
+    assert streams.err.startswith("error: session broken has 1 kinds of errors")
+    assert run(["sessions", "delete", "broken", "--rows", str(made["updates"]), "--store", str(store)]) == 0
+
+
+def test_view_shows_the_ladder_at_a_time(answer: Any) -> None:
+    manifest = answer("sessions", "list")["sessions"][0]["manifest"]
+    report = answer("sessions", "analyze", "demo")
+    ticker = report["markets"][0]["ticker"]
+    shown = answer("sessions", "view", "demo", "--market", ticker)
+    assert shown["ladder"]
+    assert run(["sessions", "view", "demo", "--market", ticker, "--at", "yesterday"]) == 2
+    early = answer("sessions", "view", "demo", "--market", ticker, "--levels", "2")
+    assert len(early["prints"]) <= 2 < manifest["updates"]
+
+
+def test_export_writes_every_row_and_frames_come_back(answer: Any, tmp_path: Path, store: Path) -> None:
+    rows = answer("sessions", "export", "demo", str(tmp_path / "demo.csv"))["rows"]
+    assert len((tmp_path / "demo.csv").read_text().splitlines()) == rows + 1
+    frames = tmp_path / "demo.jsonl"
+    answer("sessions", "export", "demo", str(frames), "--format", "jsonl-frames")
+    back = answer("sessions", "import", "back", "--frames", str(frames), "--frames.use_yes_price", "true")
+    assert back["updates"] == rows
+    assert run(["sessions", "delete", "back", "--rows", str(rows), "--store", str(store)]) == 0
+
+
+def test_import_without_files_is_refused(capsys: pytest.CaptureFixture[str], store: Path) -> None:
+    assert run(["sessions", "import", "x", "--store", str(store)]) == 2
+    assert "nothing to import" in capsys.readouterr().err
+    assert run(["sessions", "import", "x", "--quotes.bid", "b", "--store", str(store)]) == 2
+    assert "--quotes FILE" in capsys.readouterr().err
+    assert run(["sessions", "import", "x", "--frames", "none-*.jsonl", "--store", str(store)]) == 2
+    assert "no file none-*.jsonl" in capsys.readouterr().err
+
+
+def test_a_misspelt_import_option_is_refused(capsys: pytest.CaptureFixture[str], store: Path, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("a,b\n")
+    line = ["sessions", "import", "x", "--quotes", str(tmp_path / "q.csv"), "--quotes.bidd", "b", "--store", str(store)]
+    assert run(line) == 2
+    assert "Did you mean bid" in capsys.readouterr().err
+
+
+def test_delete_asks_for_the_number_of_rows(capsys: pytest.CaptureFixture[str], store: Path) -> None:
+    assert run(["sessions", "delete", "demo", "--store", str(store)]) == 2
+    assert "--rows" in capsys.readouterr().err
+    assert run(["sessions", "delete", "demo", "--rows", "1", "--store", str(store)]) == 2
+    assert "nothing was deleted" in capsys.readouterr().err
+
+
+def test_an_unknown_session_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str], store: Path) -> None:
+    assert run(["sessions", "analyze", "nope", "--store", str(store)]) == 2
+    assert "Known: demo" in capsys.readouterr().err
+
+
+def test_a_second_session_of_one_name_is_refused(capsys: pytest.CaptureFixture[str], store: Path) -> None:
+    assert run(["sessions", "synth", "demo", "--store", str(store), *SMALL]) == 2
+    assert "demo" in capsys.readouterr().err
+
+
+def test_describe_names_every_feature_and_action(answer: Any) -> None:
+    tables = answer("env", "describe", "--env.observation", "obs-x", "--env.action_space", "priced7")
+    assert len(tables["actions"]) == 7
+    assert {"index", "feature", "unit", "formula", "range"} == set(tables["features"][0])
+
+
+def test_trace_gives_cash_that_can_be_checked_by_hand(answer: Any) -> None:
+    found = answer("env", "trace", "demo", "--policy", "random?trade_probability=0.5", "--steps", "40", "--seed", "1")
+    cash, fills = 100.0, 0
+    held = 0.0
+    for step in found["steps"]:
+        assert step["cash_dollars"] == pytest.approx(cash, abs=1e-9)
+        for fill in step["fills"]:
+            sign = 1.0 if fill["side"] == "bought YES" else -1.0
+            closing = min(fill["contracts"], max(0.0, -held * sign))
+            paid = fill["cents"] / 100 if sign > 0 else 1 - fill["cents"] / 100
+            cash += closing * (1 - paid) - (fill["contracts"] - closing) * paid - fill["fee_dollars"]
+            held += sign * fill["contracts"]
+            assert (fill["cash_dollars"], fill["position"]) == (pytest.approx(cash, abs=1e-9), pytest.approx(held))
+            fills += 1
+    assert fills > 3
+
+
+def test_evaluate_sets_baselines_beside_the_oracle(answer: Any, tmp_path: Path) -> None:
+    line = ["evaluate", "--session", "demo", "--part", "all", "--evaluation.select", "none", "--report", str(tmp_path)]
+    report = answer(*line, "--policy", "take-imbalance", "--env.position_limit", "50")
+    assert {p["name"] for p in report["policies"]} == {"take-imbalance", "hold", "random", "join-best", "oracle"}
+    assert (tmp_path / "report.html").is_file()
+    assert (tmp_path / "trades.csv").is_file()
+
+
+def test_evaluate_exits_with_3_where_a_gate_is_asked_for_and_closed(answer: Any, tmp_path: Path) -> None:
+    line = ["evaluate", "--session", "demo", "--part", "all", "--evaluation.select", "none", "--report", str(tmp_path)]
+    assert answer(*line, "--policy", "take-imbalance", "--require-gates", code=3)["gates_open"] is False
+
+
+def test_an_empty_registry_lists_nothing_and_says_what_to_type(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(["models", "list", "--registry", str(tmp_path)]) == 0
+    assert "kalshi-ray models register" in capsys.readouterr().out
+    assert run(["models", "show", "champion", "--registry", str(tmp_path)]) == 2
+    assert "champion" in capsys.readouterr().err
