@@ -1,12 +1,12 @@
 """Action spaces: named, versioned tables. The name holds pricing and time in force, the fingerprint everything.
 
-    sized21           HOLD and 4 intents x 5 sizes; immediate-or-cancel at the touch
-    sized21-join      the same sizes; post-only at the best price of the own side, good till the order lifetime
-    sized21-improve   the same, one tick better
-    sized21-small     sizes 1, 5, 10, 50, 100 instead of 5, 10, 20, 50, 100
-    intent5           one size of 10 contracts (intent5-join rests)
-    priced7           one contract, three prices a side: at the far touch, one tick inside it, at the own touch
-    generic[…]        any sizes and pricings, see `generic`
+sized21           HOLD and 4 intents x 5 sizes; immediate-or-cancel at the touch
+sized21-join      the same sizes; post-only at the best price of the own side, good till the order lifetime
+sized21-improve   the same, one tick better
+sized21-small     sizes 1, 5, 10, 50, 100 instead of 5, 10, 20, 50, 100
+intent5           one size of 10 contracts (intent5-join rests)
+priced7           one contract, three prices a side: at the far touch, one tick inside it, at the own touch
+generic[…]        any sizes and pricings, see `generic`
 """
 
 from __future__ import annotations

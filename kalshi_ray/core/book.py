@@ -107,7 +107,7 @@ def _reshow(book, side, tick, before, after):  # type: ignore[no-untyped-def]
 
 @kernel
 def change_level(book, side, tick, change):  # type: ignore[no-untyped-def]
-    """Apply a signed recorded change. A level below zero makes the book unknown: a corrupted book waits for a snapshot."""
+    """Apply a signed recorded change. A level below zero makes the book unknown: it waits for a snapshot."""
     recorded_before = book.recorded[side, tick]
     recorded_after = recorded_before + change
     if recorded_after < 0:

@@ -46,7 +46,7 @@ MARKET = (
     Feature("spread_regime", "class", "spread < 2c 0, < 5c .25, < 10c .5, < 20c .75, else 1"),
     Feature("taker_fee", "$ per contract x 50", "taker rate x yes_mid x no_mid x 50"),
     Feature("break_even", "$", "price move that pays a round trip: spread and taker fee both ways"),
-    Feature("maker_break_even", "$", "maker fee both ways less the spread: what a filled quote must not lose", -1.0, 1.0),
+    Feature("maker_break_even", "$", "maker fee both ways less the spread", -1.0, 1.0),
     Feature("bid_liquidity", "score", "log10(1 + contracts at the bid) / (5 (1 + spread in dimes))", 0.0, 2.0),
     Feature("ask_liquidity", "score", "log10(1 + contracts at the ask) / (5 (1 + spread in dimes))", 0.0, 2.0),
     Feature("total_volume", "log share", "log10(1 + contracts shown on both sides) / 7"),

@@ -41,7 +41,7 @@ def sources_digest() -> str:
 
 @cache
 def cache_folder() -> Path:
-    """Where compiled kernels live: NUMBA_CACHE_DIR if set, else the user's cache, else the system's temporary folder."""
+    """Where compiled kernels live: NUMBA_CACHE_DIR if set, else the user's cache, else the temporary folder."""
     homes = [Path(config.CACHE_DIR)] if config.CACHE_DIR else []
     homes += [Path.home() / ".cache" / "kalshi_ray", Path(tempfile.gettempdir()) / f"kalshi_ray-{os.getuid()}"]
     for home in homes:
@@ -52,7 +52,8 @@ def cache_folder() -> Path:
             continue
         if os.access(folder, os.W_OK):
             return folder
-    raise OSError(f"no folder for compiled kernels is writable: tried {', '.join(map(str, homes))}; set NUMBA_CACHE_DIR")
+    tried = ", ".join(map(str, homes))
+    raise OSError(f"no folder for compiled kernels is writable: tried {tried}; set NUMBA_CACHE_DIR")
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:

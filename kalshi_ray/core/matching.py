@@ -9,20 +9,16 @@ cancel alone. An order decided at t meets only updates with an exchange time aft
 
 from __future__ import annotations
 
-from functools import cache
-
-import numpy as np
-
-from kalshi_ray.core.book import apply_to_book, book_dtype, consume, copy_book, next_level, shown
+from kalshi_ray.core.book import apply_to_book, consume, next_level, shown
 from kalshi_ray.core.fees import charge_fee
 from kalshi_ray.core.jit import kernel
-from kalshi_ray.core.orders import MAX_MESSAGES, MAX_WALK, MESSAGE, SLOTS, CommandKind, OrderEvent, Refusal, TimeInForce
-from kalshi_ray.core.rules import PPM, FillModel
-from kalshi_ray.core.tape import ASK_SIDE, BY_TRADE, LAG_UNKNOWN, OFF_BOOK, TAKER_BOUGHT, TAKER_SOLD, Kind, Status
-from kalshi_ray.core.units import DOLLAR, MICROSECOND, Side
+from kalshi_ray.core.orders import MAX_MESSAGES, MAX_WALK, SLOTS, CommandKind, OrderEvent, Refusal, TimeInForce
+from kalshi_ray.core.rules import FillModel
+from kalshi_ray.core.tape import ASK_SIDE, BY_TRADE, OFF_BOOK, TAKER_BOUGHT, TAKER_SOLD, Kind, Status
+from kalshi_ray.core.units import DOLLAR, Side
+from kalshi_ray.core.venue import MAX_TAKEN, NEVER, draw_latency, tell, venue_time
 
 QUEUE_EXPONENT = 3  # of the fitted model, until there is data to fit it
-MAX_TAKEN = 128  # own consumptions that the trader has not seen yet
 
 BID, ASK = int(Side.BID), int(Side.ASK)
 SNAPSHOT_LEVEL, SNAPSHOT_END, DELTA, TRADE, GAP, STATUS, FEE, SETTLEMENT = (
@@ -41,138 +37,6 @@ ACK, REFUSE, FILL, DONE = int(OrderEvent.ACK), int(OrderEvent.REFUSE), int(Order
 GTC = int(TimeInForce.GTC)
 WOULD_CROSS, MARKET_STATE = int(Refusal.WOULD_CROSS), int(Refusal.MARKET_STATE)
 PESSIMISTIC, FITTED, OPTIMISTIC = int(FillModel.PESSIMISTIC), int(FillModel.FITTED), int(FillModel.OPTIMISTIC)
-NEVER = 2**62
-
-# One order on the exchange, and the command that is on its way to it.
-VENUE_ORDER = np.dtype(
-    [
-        ("live", np.int8),
-        ("side", np.int8),
-        ("post_only", np.int8),
-        ("reduce_only", np.int8),
-        ("time_in_force", np.int8),
-        ("pending", np.int8),  # CommandKind on its way, 0 none
-        ("tick", np.int32),
-        ("pending_tick", np.int32),
-        ("size", np.int64),  # lots in all
-        ("filled", np.int64),
-        ("queue", np.int64),  # lots in front of us
-        ("owed", np.int64),  # decreases by trade at our level less prints there: which of the two came first
-        ("pending_size", np.int64),
-        ("id", np.int64),
-        ("expires_ns", np.int64),  # 0 never
-        ("pending_expires_ns", np.int64),
-        ("arrives_ns", np.int64),
-        ("fee_held", np.int64),  # micros of rounding not paid back yet
-    ],
-    align=True,
-)
-
-# What we took out of the recorded book: applied to the book that the trader sees at the same place of the tape.
-TAKEN = np.dtype(
-    [("before_row", np.int64), ("visible_ns", np.int64), ("lots", np.int64), ("tick", np.int32), ("side", np.int32)],
-    align=True,
-)
-
-@cache
-def venue_dtype(levels: int) -> np.dtype[np.void]:
-    """The VENUE record for books of L = `levels` prices."""
-    fields = [
-
-        ("book", book_dtype(levels)),
-        ("cursor", np.int64),  # next row of the tape
-        ("stop", np.int64),
-        ("clock_ns", np.int64),
-        ("next_own_ns", np.int64),  # earliest arrival or expiry of ours
-        ("status", np.int32),
-        ("taker_ppm", np.int32),
-        ("maker_ppm", np.int32),
-        ("position", np.int64),  # lots, as the exchange knows it: what reduce-only is measured by
-        ("orders", VENUE_ORDER, SLOTS),
-        ("live", np.int32),  # resting orders
-        ("messages", MESSAGE, MAX_MESSAGES),
-        ("message_start", np.int32),
-        ("message_count", np.int32),
-        ("taken", TAKEN, MAX_TAKEN),
-        ("taken_start", np.int32),
-        ("taken_count", np.int32),
-        ("chance", np.uint64),  # state of the latency draw
-    ]
-    return np.dtype(fields, align=True)
-
-
-@kernel
-def start_venue(venue, trader, row_start, row_stop):  # type: ignore[no-untyped-def]
-    """Begin an episode at row `row_start` of the tape, with the book and the terms that a fresh trader knows."""
-    venue.cursor = row_start
-    venue.stop = row_stop
-    venue.clock_ns = -NEVER
-    venue.next_own_ns = NEVER
-    venue.status = trader.status
-    venue.taker_ppm = trader.taker_ppm
-    venue.maker_ppm = trader.maker_ppm
-    venue.position = 0
-    venue.live = 0
-    venue.message_start = 0
-    venue.message_count = 0
-    venue.taken_start = 0
-    venue.taken_count = 0
-    for slot in range(SLOTS):
-        venue.orders[slot].live = 0
-        venue.orders[slot].pending = 0
-    copy_book(trader.book, venue.book)
-
-
-@kernel
-def venue_time(update, feed_ns):  # type: ignore[no-untyped-def]
-    """Exchange time of a row in ns; receive time less the feed latency where it was not recorded."""
-    if update.lag_us == LAG_UNKNOWN:
-        return update.recv_ns - feed_ns
-    return (update.recv_ns // MICROSECOND - update.lag_us) * MICROSECOND
-
-
-@kernel
-def draw_latency(venue, latency, spread_ppm):  # type: ignore[no-untyped-def]
-    """The latency, or one drawn evenly within its spread (splitmix64: the state is part of the row)."""
-    if spread_ppm == 0:
-        return latency
-    venue.chance = venue.chance + np.uint64(0x9E3779B97F4A7C15)
-    mixed = venue.chance
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed = mixed ^ (mixed >> np.uint64(31))
-    share = np.int64(mixed >> np.uint64(32)) * 2 * spread_ppm // 2**32 - spread_ppm
-    return latency + latency * share // PPM
-
-
-@kernel
-def _tell(venue, rules, slot, event, reason, price, size, fee, maker):  # type: ignore[no-untyped-def]
-    """Queue one answer. Fills of a resting order at one price merge while many of them wait."""
-    visible = venue.clock_ns + draw_latency(venue, rules.response_ns, rules.latency_spread_ppm)
-    order = venue.orders[slot]
-    if venue.message_count > 0:
-        last = venue.messages[(venue.message_start + venue.message_count - 1) % MAX_MESSAGES]
-        visible = max(visible, last.visible_ns)
-        crowded = venue.message_count >= MAX_MESSAGES // 4 and maker != 0
-        if crowded and last.event == FILL and last.slot == slot and last.maker != 0 and last.price == price:
-            last.size += size
-            last.fee += fee
-            last.visible_ns = visible
-            last.after_row = venue.cursor
-            return
-    message = venue.messages[(venue.message_start + venue.message_count) % MAX_MESSAGES]
-    venue.message_count += 1
-    message.event = event
-    message.slot = slot
-    message.maker = maker
-    message.reason = reason
-    message.price = price
-    message.size = size
-    message.fee = fee
-    message.id = order.id
-    message.venue_ns = venue.clock_ns
-    message.visible_ns = visible
-    message.after_row = venue.cursor
 
 
 @kernel
@@ -187,7 +51,7 @@ def _fill(venue, rules, slot, price, size, maker):  # type: ignore[no-untyped-de
     fee = charge_fee(order, size, price, revenue, rate, rules.fee_precision)
     order.filled += size
     venue.position += size if order.side == BID else -size
-    _tell(venue, rules, slot, FILL, 0, price, size, fee, maker)
+    tell(venue, rules, slot, FILL, 0, price, size, fee, maker)
 
 
 @kernel
@@ -197,7 +61,7 @@ def _finish(venue, rules, slot):  # type: ignore[no-untyped-def]
     order.live = 0
     order.pending = 0
     venue.live -= 1
-    _tell(venue, rules, slot, DONE, 0, 0, 0, 0, 0)
+    tell(venue, rules, slot, DONE, 0, 0, 0, 0, 0)
 
 
 @kernel
@@ -350,19 +214,19 @@ def _arrive_create(venue, rules, slot):  # type: ignore[no-untyped-def]
     order.size = order.pending_size
     order.expires_ns = order.pending_expires_ns
     if venue.status != ACTIVE or not venue.book.known:
-        _tell(venue, rules, slot, REFUSE, MARKET_STATE, 0, 0, 0, 0)
+        tell(venue, rules, slot, REFUSE, MARKET_STATE, 0, 0, 0, 0)
         return
     if order.post_only and _crosses(venue.book, order.side, order.tick):
-        _tell(venue, rules, slot, REFUSE, WOULD_CROSS, 0, 0, 0, 0)
+        tell(venue, rules, slot, REFUSE, WOULD_CROSS, 0, 0, 0, 0)
         return
     _take_through(venue, rules, slot)
     if order.time_in_force != GTC or order.filled == order.size:
-        _tell(venue, rules, slot, DONE, 0, 0, 0, 0, 0)
+        tell(venue, rules, slot, DONE, 0, 0, 0, 0, 0)
         return
     order.live = 1
     venue.live += 1
     _join_queue(venue, order)
-    _tell(venue, rules, slot, ACK, 0, 0, 0, 0, 0)
+    tell(venue, rules, slot, ACK, 0, 0, 0, 0, 0)
 
 
 @kernel
@@ -374,7 +238,7 @@ def _arrive_amend(venue, rules, slot):  # type: ignore[no-untyped-def]
         return
     moved = order.pending_tick != order.tick
     if moved and order.post_only and _crosses(venue.book, order.side, order.pending_tick):
-        _tell(venue, rules, slot, REFUSE, WOULD_CROSS, 0, 0, 0, 0)
+        tell(venue, rules, slot, REFUSE, WOULD_CROSS, 0, 0, 0, 0)
         return
     requeued = moved or order.pending_size > order.size
     order.tick = order.pending_tick
@@ -382,7 +246,7 @@ def _arrive_amend(venue, rules, slot):  # type: ignore[no-untyped-def]
     order.expires_ns = order.pending_expires_ns
     if requeued:
         _join_queue(venue, order)
-    _tell(venue, rules, slot, ACK, 0, 0, 0, 0, 0)
+    tell(venue, rules, slot, ACK, 0, 0, 0, 0, 0)
 
 
 @kernel
@@ -446,7 +310,7 @@ def _meet_row(venue, rules, update, before):  # type: ignore[no-untyped-def]
 
 @kernel
 def advance_venue(venue, rules, updates, values, until):  # type: ignore[no-untyped-def]
-    """Apply everything that reaches the exchange up to `until`, ns: at one time expiries, then the tape, then arrivals."""
+    """Apply all that reaches the exchange up to `until`, ns: at one time expiries, then the tape, then arrivals."""
     while venue.cursor < venue.stop:
         update = updates[venue.cursor]
         at = venue_time(update, rules.feed_ns)

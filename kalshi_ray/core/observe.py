@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-
 from kalshi_ray.core.book import shown
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.risk import budget_left, left_of, reserved

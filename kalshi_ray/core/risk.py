@@ -44,13 +44,13 @@ CANCEL_OTHER = -4  # cancel the other side's first: together they would cross, o
 @kernel
 def side_of(intent):  # type: ignore[no-untyped-def]
     """Side of the book on which an intent trades: buying YES and selling NO are bids."""
-    return BID if intent == BUY_YES or intent == SELL_NO else ASK
+    return BID if intent in (BUY_YES, SELL_NO) else ASK
 
 
 @kernel
 def is_reducing(intent):  # type: ignore[no-untyped-def]
     """Whether an intent may only reduce the position."""
-    return intent == SELL_YES or intent == SELL_NO
+    return intent in (SELL_YES, SELL_NO)
 
 
 @kernel
@@ -104,7 +104,7 @@ def order_tick(trader, side, pricing):  # type: ignore[no-untyped-def]
     has_own = own >= 0 if side == BID else own < book.levels
     has_far = far < book.levels if side == BID else far >= 0
     better = 1 if side == BID else -1
-    if pricing == TAKE or pricing == INSIDE:
+    if pricing in (TAKE, INSIDE):
         if not has_far:
             return -SIDE_MISSING
         if pricing == TAKE:
@@ -165,7 +165,7 @@ def plan_order(trader, rules, now, side, tick, price, size, immediate):  # type:
 
 @kernel
 def plan_action(trader, rules, action, smaller):  # type: ignore[no-untyped-def]
-    """(plan, tick, lots) of one ACTION record; `smaller` is the next smaller size of its group, 0 if it is the smallest."""
+    """(plan, tick, lots) of one ACTION record; `smaller` is the next smaller size of its group, 0 for the smallest."""
     side = side_of(action.intent)
     position = trader.account.position if side == BID else -trader.account.position
     size = action.size
@@ -219,7 +219,7 @@ def _mask_buys(trader, rules, actions, row, start, stop, mask):  # type: ignore[
     smaller_are_legal = False
     for at in range(stop - 1, start - 1, -1):
         if not smaller_are_legal:
-            plan, tick, size = plan_action(trader, rules, actions[at], 0)
+            plan = plan_action(trader, rules, actions[at], 0)[0]
             if plan > 0 and plan != POSITION_LIMIT and plan != CASH and plan != BUDGET:
                 for rest in range(start, at + 1):
                     mask[row, rest] = False
@@ -238,7 +238,7 @@ def _mask_sells(trader, rules, actions, row, start, stop, mask):  # type: ignore
     legal = 0
     smaller = 0
     for at in range(start, stop):
-        plan, tick, size = plan_action(trader, rules, actions[at], smaller)
+        plan = plan_action(trader, rules, actions[at], smaller)[0]
         mask[row, at] = plan <= 0
         legal += plan <= 0
         smaller = actions[at].size
@@ -268,7 +268,7 @@ def send_order(trader, rules, plan, side, tick, price, size, immediate, reduce_o
     command.id = order.id
     trader.budget_ns = max(trader.budget_ns, now) + rules.budget_interval_ns
     trader.commanded_ns = now
-    if plan == CANCEL_OWN or plan == CANCEL_OTHER:
+    if plan in (CANCEL_OWN, CANCEL_OTHER):
         command.kind = CANCEL
         order.state = CANCELLING
         return
@@ -340,7 +340,7 @@ def _anything_legal(trader, rules, actions):  # type: ignore[no-untyped-def]
     for at in range(1, actions.shape[0]):
         if at == 1 or actions[at].group != actions[at - 1].group:
             smaller = 0
-        plan, tick, size = plan_action(trader, rules, actions[at], smaller)
+        plan = plan_action(trader, rules, actions[at], smaller)[0]
         if plan <= 0:
             return True
         smaller = actions[at].size

@@ -35,7 +35,7 @@ RULES = np.dtype(
         ("cost_share_ppm", np.int64),  # PPM: full spread and fee; below it the ledger refunds the rest (training only)
         ("max_decisions", np.int64),  # of an episode; 0: the whole view
         ("mask_opposite_buy", np.int8),
-        ("mask_repeated_hold", np.int32),  # HOLD is masked after this many in a row where something else is legal; 0 off
+        ("mask_repeated_hold", np.int32),  # HOLD is masked after so many in a row where another is legal; 0 off
     ],
     align=True,
 )

@@ -53,11 +53,11 @@ ACTIVE = int(Status.ACTIVE)
 ACK, REFUSE, FILL, DONE = int(OrderEvent.ACK), int(OrderEvent.REFUSE), int(OrderEvent.FILL), int(OrderEvent.DONE)
 FREE, AMENDING = int(OrderState.FREE), int(OrderState.AMENDING)
 
+
 @cache
 def trader_dtype(levels: int) -> np.dtype[np.void]:
     """The TRADER record for books of L = `levels` prices."""
     fields = [
-
         # the market
         ("view_index", np.int32),
         ("status", np.int32),
@@ -246,7 +246,7 @@ def _see_print(trader, update):  # type: ignore[no-untyped-def]
 
 @kernel
 def due_time(trader, rules):  # type: ignore[no-untyped-def]
-    """When the row must decide: the first undecided change + the burst wait, but an interval after the last decision."""
+    """When the row must decide: the first undecided change + the burst wait, an interval after the last decision."""
     if trader.changed_ns == NEVER:
         return NEVER
     return max(trader.changed_ns + rules.burst_ns, trader.decided_ns + rules.decision_ns)

@@ -17,7 +17,7 @@ import numpy as np
 from kalshi_ray.core.book import consume, load_axis, load_book, load_grid, next_level, shown
 from kalshi_ray.core.fees import model_fee
 from kalshi_ray.core.jit import kernel
-from kalshi_ray.core.matching import MAX_TAKEN, accept_command, advance_venue, start_venue
+from kalshi_ray.core.matching import accept_command, advance_venue
 from kalshi_ray.core.observe import arrange, measure
 from kalshi_ray.core.orders import MAX_MESSAGES, OrderEvent
 from kalshi_ray.core.portfolio import settle
@@ -38,6 +38,7 @@ from kalshi_ray.core.trader import (
     wake,
 )
 from kalshi_ray.core.units import DOLLAR, SECOND, Side
+from kalshi_ray.core.venue import MAX_TAKEN, start_venue
 
 BID, ASK = int(Side.BID), int(Side.ASK)
 FILL_EVENT = int(OrderEvent.FILL)
@@ -226,7 +227,7 @@ def _find_keyframe(view, keyframes, start):  # type: ignore[no-untyped-def]
 
 @kernel
 def _start_row(row, trader, venue, progress, rules, view_index, start, tape, fills, fill_count):  # type: ignore[no-untyped-def]
-    """Begin an episode at row `start` of a view (-1: its first) and run to the first decision; False if there is none."""
+    """Begin an episode at row `start` of a view (-1: its first), run to the first decision; False if there is none."""
     updates, values, axes, grids, views, keyframes, stored, siblings, sibling_start = tape
     view = views[view_index]
     start = view.start if start < view.start else start
@@ -302,7 +303,7 @@ def _observe(row, trader, rules, facts, flat, index, low, high, actions, observa
 def reset_rows(traders, venues, progresses, rules, tape, layout, log, observation, mask):  # type: ignore[no-untyped-def]
     """Start every row and write its first observation and mask."""
     facts, flat, index, low, high, actions = layout
-    fills, fill_count, episodes, episode_count = log
+    fills, fill_count = log[0], log[1]
     for row in range(traders.shape[0]):
         start_next(row, traders, venues, progresses, rules[0], tape, fills, fill_count)
         _observe(row, traders[row], rules[0], facts, flat, index, low, high, actions, observation, mask)
@@ -314,7 +315,8 @@ def step_rows(traders, venues, progresses, rules, reward_rules, tape, layout, lo
 
     Ended rows write their last observation and start their next episode in the same step.
     """
-    updates, values, axes, grids, views, keyframes, stored, siblings, sibling_start = tape
+    updates, values, grids = tape[0], tape[1], tape[3]
+    views, siblings, sibling_start = tape[4], tape[7], tape[8]
     fills, fill_count, episodes, episode_count = log
     wanted, quotes, quoting, skip = decision
     observation, mask, reward, terminated, truncated, final_observation, final_mask, elapsed = out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from kalshi_ray.core.book import book_size
 from kalshi_ray.core.features import FACTS
 from kalshi_ray.core.jit import as_rows
-from kalshi_ray.core.matching import venue_dtype
 from kalshi_ray.core.orders import QUOTE
 from kalshi_ray.core.rules import PPM
 from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.core.trader import trader_dtype
+from kalshi_ray.core.venue import venue_dtype
 from kalshi_ray.env.kernel import reset_rows, step_rows
 from kalshi_ray.env.records import EPISODE, FILL, PROGRESS
 from kalshi_ray.env.samplers import DONE, Sampler, ViewSampler
@@ -59,12 +59,12 @@ class Batch:
 class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
     """B bankrolls, each in one market at a time.
 
-    As a Gymnasium vector environment it follows NEXT_STEP autoreset and carries the mask in `info["action_mask"]`. Env
-    runners use `reset_into` and `step_into`, which reset in the same step, keep the last observation of an ended episode
-    and write into a `Batch` that the caller owns.
+    As a Gymnasium vector environment it follows NEXT_STEP autoreset and carries the mask in `info["action_mask"]`.
+    Env runners use `reset_into` and `step_into`, which reset in the same step, keep the last observation of an ended
+    episode and write into a `Batch` that the caller owns.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
 
     def __init__(
         self,
@@ -95,9 +95,7 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
 
     def _default_sampler(self, seed: int) -> Sampler:
         order = "random" if self.settings.start == "random" else "cycle"
-        return ViewSampler(
-            self.pack, self._chosen, order=order, seed=seed, anywhere=self.settings.start == "random"
-        )
+        return ViewSampler(self.pack, self._chosen, order=order, seed=seed, anywhere=self.settings.start == "random")
 
     def _make_state(self, seed: int, log_fills: bool) -> None:
         pack, rows, size = self.pack, self.num_envs, book_size(self.pack.max_levels)
@@ -150,7 +148,7 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         return Batch.empty(self.num_envs, self._layout.size, self._actions.size)
 
     def set_cost_share(self, share: float) -> None:
-        """Charge this share of spread and fee in full and refund the rest in the ledger. Training only; 1: no refund."""
+        """Charge this share of spread and fee and refund the rest in the ledger. Training only; 1: no refund."""
         if not 0 <= share <= 1:
             raise UsageError(f"the cost share lies between 0 and 1, got {share}")
         self._rules["cost_share_ppm"] = round(share * PPM)
@@ -288,7 +286,7 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
             (self._reset_due, state["reset_due"]),
         ):
             if len(stored) != array.nbytes:
-                raise UsageError(f"the state holds {len(stored)} bytes where {array.nbytes} are expected: other settings?")
+                raise UsageError(f"the state holds {len(stored)} bytes, expected {array.nbytes}: other settings?")
             array[...] = np.frombuffer(stored, array.dtype).reshape(array.shape)
         self._sampler.set_state(state["sampler"])
 

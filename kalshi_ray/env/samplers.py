@@ -34,8 +34,8 @@ class ViewSampler:
     """The built-in orders.
 
     `cycle` goes through the views again and again; `random` draws a view by its number of decisions, so that training
-    sees markets by the steps they hold; `each-once` plays every view once and stops. With `anywhere` an episode starts at
-    a random update, else at the first.
+    sees markets by the steps they hold; `each-once` plays every view once and stops. With `anywhere` an episode starts
+    at a random update, else at the first.
     """
 
     def __init__(
