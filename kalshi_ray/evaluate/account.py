@@ -56,9 +56,12 @@ def daily_pnl(ledger: Ledger) -> NDArray[np.int64]:
     return np.diff(ledger.closed_curve[at], prepend=0)
 
 
-def sharpe(daily: NDArray[np.int64]) -> float | None:
-    """Mean over standard deviation of daily P&L times the root of 365; None under 30 days or without any movement."""
-    if len(daily) < MIN_DAYS:
+def sharpe(daily: NDArray[np.int64], active_days: int) -> float | None:
+    """Mean over standard deviation of daily P&L [calendar days] times the root of 365.
+
+    None under 30 days on which markets ran, or without any movement.
+    """
+    if active_days < MIN_DAYS:
         return None
     deviation = float(daily.std(ddof=1))
     return float(daily.mean()) / deviation * math.sqrt(365) if deviation else None

@@ -6,7 +6,6 @@ data closes a gate whatever the numbers say.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -166,7 +165,7 @@ def in_words(value: float | None, unit: Unit) -> str:
     if value is None:
         return ""
     if unit == "share":
-        return f"{value:.4g}" if math.isinf(value) else f"{value * 100:.3g} %"
+        return f"{value * 100:,.3g} %" if abs(value) < 10 else f"{value * 100:,.0f} %"
     if unit == "dollars":
         return f"{'-' if value < 0 else ''}${abs(value):,.2f}"
     return f"{value:,.4g}"

@@ -208,12 +208,12 @@ def capital(ledger: Ledger, parts: NDArray[np.void], trades: NDArray[np.void]) -
     allocated = int(ledger.episodes["equity_start"].sum())
     peak = account.peak_capital(parts, ledger.end_ns)
     net, fall = int(ledger.closed_pnl.sum()), account.drawdown(ledger.closed_curve)
-    daily = account.daily_pnl(ledger)
-    ratio = account.sharpe(daily)
+    days = days_covered(ledger.episodes["started_ns"], ledger.end_ns)
+    ratio = account.sharpe(account.daily_pnl(ledger), days)
     remark = "from daily account P&L x sqrt(365)"
     if ratio is None:
-        short = len(daily) < account.MIN_DAYS
-        why = f"{account.MIN_DAYS} days needed, {len(daily)} recorded" if short else "daily P&L never moves"
+        short = days < account.MIN_DAYS
+        why = f"{account.MIN_DAYS} days needed, {days} recorded" if short else "daily P&L never moves"
         remark = f"not computable: {why}"
     return Capital(
         allocated_dollars=allocated / MICROS_PER_DOLLAR,

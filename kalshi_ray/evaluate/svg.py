@@ -78,7 +78,9 @@ def line_chart(
     up = _scale(y_low, y_high, HEIGHT - BOTTOM, TOP)
     parts = _y_axis(y_low, y_high, up, y_words)
     for tick in x_ticks or ticks(x_low, x_high):
-        parts.append(f'<text class="tick mid" x="{across(tick):.1f}" y="{HEIGHT - 10}">{escape(x_words(tick))}</text>')
+        x = across(tick)
+        anchor = "end" if x > WIDTH - RIGHT - 20 else "mid"  # the last one would be cut in half
+        parts.append(f'<text class="tick {anchor}" x="{x:.1f}" y="{HEIGHT - 10}">{escape(x_words(tick))}</text>')
     for line in reversed(lines):  # the first one lies on top
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in zip(line.x, line.y, strict=True))
         last = y_words(line.y[-1]) if line.y else ""

@@ -69,8 +69,13 @@ def _table(
     rows = []
     for policy in report.policies:
         cells = [read(policy.figures) for read in columns.values()] if policy.by_model else None
-        rows.append((label(policy), *(cells or [NOT_MEASURABLE] * len(columns))))
+        rows.append((label(policy), *(cells or _absent(len(columns)))))
     return Table(title=title, columns=("policy", *columns), rows=tuple(rows), note=note)
+
+
+def _absent(columns: int) -> list[str]:
+    """The cells of a policy without figures."""
+    return [NOT_MEASURABLE, *["-"] * (columns - 1)]
 
 
 def label(policy: PolicyReport) -> str:
@@ -214,8 +219,7 @@ def band(report: EvaluationReport) -> Table:
     rows = []
     for policy in report.policies:
         net = {figures.fill_model: figures.money.net for figures in policy.by_model}
-        cells = [dollars(net.get(model)) if net else NOT_MEASURABLE for model in models]
-        rows.append((label(policy), *cells))
+        rows.append((label(policy), *([dollars(net.get(model)) for model in models] if net else _absent(len(models)))))
     note = "Orders that never rest fill alike under every model and ran under one."
     return Table(title="Net by fill model", columns=("policy", *models), rows=tuple(rows), note=note)
 

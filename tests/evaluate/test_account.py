@@ -49,6 +49,6 @@ def test_daily_pnl_sums_to_the_net_and_splits_at_midnight() -> None:
 
 def test_sharpe_needs_thirty_days_and_movement() -> None:
     days = np.tile([100, 300], 15).astype(np.int64)
-    assert sharpe(days[:29]) is None
-    assert sharpe(np.full(30, 5, np.int64)) is None
-    assert np.isclose(sharpe(days), 200 / days.std(ddof=1) * np.sqrt(365))
+    assert sharpe(days, 29) is None
+    assert sharpe(np.full(30, 5, np.int64), 30) is None
+    assert np.isclose(sharpe(days, 30), 200 / days.std(ddof=1) * np.sqrt(365))

@@ -148,7 +148,7 @@ def test_sharpe_says_how_many_days_are_missing() -> None:
 
 
 def test_sharpe_is_computed_from_thirty_days_on() -> None:
-    made = random_ledger(1)
+    made = random_ledger(1, seconds=29 * 86_400)
     midnight = START // DAY * DAY
     curve = np.random.default_rng(1).normal(0, 1e6, 30).cumsum().astype(np.int64)
     capital = figures(replace(made, curve_ns=midnight + np.arange(30) * DAY + SECOND, curve=curve)).capital
