@@ -25,13 +25,14 @@ from kalshi_ray.errors import ConfigError, NothingToDo
 from kalshi_ray.telemetry import Progress
 
 HOUR_S = 3_600.0
+FEWEST_DECISIONS = 3  # an episode needs a first, a last and one between
 Pattern = Literal["front-loaded", "mid-peak", "back-loaded", "even", "none"]
 
 
 class SuitabilitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a market must be like to be trained on. Globs as in file names."""
 
-    # Fewest decision points by the timer rule.
+    # Fewest decision points by the timer rule; never less than 3.
     min_decisions: int = 50
     # Fewest quarters, of four, with at least one decision point each.
     min_quarters: int = 2
@@ -189,8 +190,9 @@ def _verdicts(
         if globs and not any(fnmatchcase(name, glob) for glob in globs):
             yield reason, name, " or ".join(globs)
     whose, quarters = decisions_by_quarter(measure, settings.quarters_of)
-    if quarters.sum() < settings.min_decisions:
-        yield "decision points", float(quarters.sum()), float(settings.min_decisions)
+    needed = max(settings.min_decisions, FEWEST_DECISIONS)
+    if quarters.sum() < needed:
+        yield "decision points", float(quarters.sum()), float(needed)
     if np.count_nonzero(quarters) < settings.min_quarters:
         yield f"quarters of the {whose}", float(np.count_nonzero(quarters)), float(settings.min_quarters)
     yield from _numbers_against(measure, settings)

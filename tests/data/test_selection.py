@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_ray.core.tape import Kind, ViewPack
@@ -85,8 +85,8 @@ def test_each_filter_says_what_it_found_and_what_it_asked_for(
 
 def test_series_and_category_come_from_the_market_table(mixed: ViewPack) -> None:
     table = markets_table(5, series=["A", "A", "B", "B", "B"], category=["Sports", "x", "Sports", "x", "x"])
-    settings = SuitabilitySettings(min_decisions=0, min_quarters=0, series=("A",), categories=("S*",))
-    found = select(mixed, settings, markets=table)
+    wanted = SuitabilitySettings(min_decisions=0, min_quarters=0, series=("A",), categories=("S*",))
+    found = select(mixed, wanted, markets=table)
     assert found.views.tolist() == [0]
     assert [(r.ticker, r.reason, r.value) for r in found.rejected] == [
         ("M1", "category", "x"),
@@ -95,7 +95,7 @@ def test_series_and_category_come_from_the_market_table(mixed: ViewPack) -> None
         ("M4", "updates", 0.0),
     ]
     with pytest.raises(ConfigError, match="market table"):
-        select(mixed, settings)
+        select(mixed, wanted)
 
 
 def test_no_suitable_market_is_an_error_with_the_commonest_reasons(mixed: ViewPack) -> None:
@@ -103,6 +103,11 @@ def test_no_suitable_market_is_an_error_with_the_commonest_reasons(mixed: ViewPa
         select(mixed, SuitabilitySettings(min_decisions=9_999))
     with pytest.raises(NothingToDo, match="4 by trades"):
         select(mixed, SuitabilitySettings(min_decisions=0, min_quarters=0, min_trades=1))
+
+
+def test_fewer_than_three_decision_points_are_never_enough() -> None:
+    with pytest.raises(NothingToDo, match="decision points is 2, asked for 3"):
+        select(pack_of(quotes(0, [0.0, 10.0, 20.0])), SuitabilitySettings(min_decisions=0, min_quarters=0))
 
 
 @pytest.mark.parametrize("options", [{"min_quarters": 5}, {"min_mid_cents": 60.0, "max_mid_cents": 40.0}])
@@ -180,17 +185,18 @@ def test_a_market_that_ends_with_its_first_minutes_is_left_out() -> None:
     assert starts == {"M0": 5} and reasons == {"M1": "updates after the start"}
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.integers(5, 40))
 def test_what_happens_after_the_start_changes_nothing_of_the_choice(seed: int, cut: int) -> None:
     """Causality: any other future gives the same start."""
     rows = quoted_session(seed % 50, markets=2, changes=60)
-    settings = CausalSettings(updates=10)
-    before = select_causal(pack_of(rows), settings)
+    wanted = CausalSettings(updates=10)
+    before = select_causal(pack_of(rows), wanted)
     starts = dict(zip(before.views.tolist(), before.starts.tolist()))
     pack = pack_of(rows)
     kept = {v: s - int(pack.views[v]["start"]) for v, s in starts.items()}
     other = [r for r in rows if r["recv_ns"] <= rows[-cut]["recv_ns"]]
     again = pack_of(other)
-    after = select_causal(again, settings)
+    after = select_causal(again, wanted)
     for view, start in zip(after.views.tolist(), after.starts.tolist()):
         assert start - int(again.views[view]["start"]) == kept[view]
