@@ -17,6 +17,8 @@ from kalshi_ray.cli.app import app
 from kalshi_ray.cli.defaults import LIBRARY_DEFAULTS
 from kalshi_ray.cli.describe import BY_NAME
 from kalshi_ray.cli.settings import settings_type
+from kalshi_ray.data.analysis.market_lines import PRIORITY_RULE, QUALITY_FORMULA
+from kalshi_ray.data.importing import BookFiles, FrameFiles, QuoteFiles, TradeFiles
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -38,7 +40,14 @@ def tables(name: str) -> str:
     if kind in BY_NAME:
         table = BY_NAME[kind](argument)
         return markdown(table.columns, table.rows)
-    return {"commands": commands, "settings": settings, "library-defaults": library_defaults}[kind](argument)
+    own = {
+        "commands": commands,
+        "settings": settings,
+        "library-defaults": library_defaults,
+        "import-forms": import_forms,
+        "quality": quality,
+    }
+    return own[kind](argument)
 
 
 def commands(_: str) -> str:
@@ -59,7 +68,7 @@ def commands(_: str) -> str:
 def settings(section: str) -> str:
     """The settings of one section with defaults and meanings."""
     rows = [
-        (f"`{leaf.key}`", leaf.kind_name, f"`{config.toml_text(leaf.default)}`", leaf.meaning)
+        (f"`{leaf.key}`", leaf.kind_name, f"`{leaf.default_text}`", leaf.meaning)
         for leaf in config.leaves(settings_type([section]))
     ]
     return markdown(("setting", "type", "default", "meaning"), rows)
@@ -75,6 +84,24 @@ def library_defaults(_: str) -> str:
             for d in LIBRARY_DEFAULTS
         ],
     )
+
+
+def import_forms(_: str) -> str:
+    """The options of every form of file that can be imported."""
+    forms = {"frames": FrameFiles, "quotes": QuoteFiles, "trades": TradeFiles, "books": BookFiles}
+    rows = [
+        (f"`--{form}.{leaf.key}`", leaf.kind_name, f"`{leaf.default_text}`", leaf.meaning)
+        for form, kind in forms.items()
+        for leaf in config.leaves(kind)
+        if leaf.key != "paths"
+    ]
+    return markdown(("option", "type", "default", "meaning"), rows)
+
+
+def quality(_: str) -> str:
+    """How a session's quality score and its use for training come about."""
+    rule = "; ".join(part.strip() for part in PRIORITY_RULE.split(";"))
+    return f"Quality, 0 to 1: {QUALITY_FORMULA}.\n\nUse: {rule}.\n"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -47,6 +47,11 @@ class Leaf:
         return PREFIX + self.key.upper().replace(".", "__")
 
     @property
+    def default_text(self) -> str:
+        """Its default as people read it."""
+        return "none" if self.default is None else toml_text(self.default)
+
+    @property
     def kind_name(self) -> str:
         """Its type in a few characters."""
         return _kind_name(self.kind)
@@ -59,6 +64,11 @@ class Setting:
     leaf: Leaf
     value: Any
     source: str
+
+    @property
+    def text(self) -> str:
+        """The value as people read it."""
+        return "none" if self.value is None else toml_text(self.value)
 
     @property
     def is_default(self) -> bool:

@@ -59,10 +59,7 @@ def display(
             {"settings": [_record(s) for s in chosen], "library_defaults": [d._asdict() for d in LIBRARY_DEFAULTS]}
         )
         return
-    rows = [
-        (s.leaf.key, config_file.toml_text(s.value), s.source, "" if s.is_default else s.leaf.default, s.leaf.meaning)
-        for s in chosen
-    ]
+    rows = [(s.leaf.key, s.text, s.source, "" if s.is_default else s.leaf.default_text, s.leaf.meaning) for s in chosen]
     show(table("Settings in force", ("setting", "value", "from", "default", "meaning"), rows))
     if section in (None, "train"):
         show(_library_table(loaded.value.train))

@@ -139,7 +139,7 @@ def _print_settings(sections: tuple[str, ...], aliases: Mapping[str, str]) -> No
     rows = [
         (", ".join([f"--{leaf.key}", *also.get(leaf.key, [])]), leaf.kind_name, default, leaf.meaning)
         for leaf in config_file.leaves(settings_type(sections))
-        for default in [config_file.toml_text(leaf.default)]
+        for default in [leaf.default_text]
     ]
     title = "Settings: also keys in --config, and variables KALSHI_RAY_SECTION__FIELD"
     show(table(title, ("option", "type", "default", "meaning"), rows))
