@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 
 SESSION = "quickstart"
 SECTIONS = ("synth", "selection", "split", "env", "train", "ray", "evaluation", "causal")
-HERE = Path(__file__).resolve().parent
-# In a checkout the file stands among the jobs; an installed package carries it beside this module.
-DEFAULTS = (HERE.parent.parent / "jobs" / "quickstart.toml", HERE / "quickstart.toml")
+DEFAULTS = Path(__file__).resolve().parents[2] / "jobs" / "quickstart.toml"
 
 MEANING = """\
 [bold]How to read it[/bold]
@@ -109,10 +107,9 @@ def quickstart(
 
 
 def _defaults() -> Path:
-    for path in DEFAULTS:
-        if path.is_file():
-            return path
-    raise UsageError("quickstart.toml is missing from this installation", remedy="Give --config jobs/quickstart.toml")
+    if not DEFAULTS.is_file():
+        raise UsageError("jobs/quickstart.toml is not beside this installation", remedy="Give its copy with --config")
+    return DEFAULTS
 
 
 def _in_folder(settings: Settings, folder: Path) -> Settings:
