@@ -12,7 +12,7 @@ from kalshi_ray.data.synthetic.layout import TABLE_POINTS
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
-_U11, _U27, _U30, _U31, _U33 = (np.uint64(bits) for bits in (11, 27, 30, 31, 33))
+_U11, _U27, _U30, _U31, _U33, _U63 = (np.uint64(bits) for bits in (11, 27, 30, 31, 33, 63))
 
 
 @kernel
@@ -35,6 +35,12 @@ def uniform(s):  # type: ignore[no-untyped-def]
 def below(s, bound):  # type: ignore[no-untyped-def]
     """An integer in [0, bound), bound at most 2^31; odds exact to 2^-31."""
     return (np.int64(draw(s) >> _U33) * bound) >> 31
+
+
+@kernel
+def coin(s):  # type: ignore[no-untyped-def]
+    """0 or 1 with equal odds."""
+    return np.int64(draw(s) >> _U63)
 
 
 @kernel

@@ -27,38 +27,48 @@ def begin(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _put(out, s, market, sid, kind, side, price, size, taker):  # type: ignore[no-untyped-def]
+def _next_row(out, s, market):  # type: ignore[no-untyped-def]
+    """The next row of the batch, with its times; the caller says what it is."""
     row = out[s.rows]
     s.rows += 1
     row.market = market
     row.recv_ns = s.recv
     row.exch_ns = s.now
-    row.sid = sid
-    row.seq = s.seq[sid]
-    row.kind = kind
-    row.side = side
-    row.price = price
-    row.size = size
-    row.taker = taker
+    row.taker = NONE
     row.flags = 0
+    return row
 
 
 @kernel
 def put_change(out, s, m, i, side, tick, change):  # type: ignore[no-untyped-def]
     """A signed change of one level, in lots. In a gap the frame is lost: its number is used and no row is written."""
-    if m.stale == 2:
+    if m.stale:
+        # Once the resync has begun, what happens is in the snapshot to come.
+        s.seq[SID_BOOK] += m.stale == 1 and s.cursor == 0
         return
     s.seq[SID_BOOK] += 1
-    if m.stale == 0:
-        _put(out, s, i, SID_BOOK, DELTA, side, price_at(m.grid, tick), change, NONE)
-        s.recv += FRAME_NS
+    row = _next_row(out, s, i)
+    row.sid = SID_BOOK
+    row.seq = s.seq[SID_BOOK]
+    row.kind = DELTA
+    row.side = side
+    row.price = price_at(m.grid, tick)
+    row.size = change
+    s.recv += FRAME_NS
 
 
 @kernel
 def put_print(out, s, m, i, side, tick, lots):  # type: ignore[no-untyped-def]
     """A public print at a level of `side`: the taker stood on the other one."""
     s.seq[SID_TRADE] += 1
-    _put(out, s, i, SID_TRADE, TRADE, side, price_at(m.grid, tick), lots, 1 - side)
+    row = _next_row(out, s, i)
+    row.sid = SID_TRADE
+    row.seq = s.seq[SID_TRADE]
+    row.kind = TRADE
+    row.side = side
+    row.price = price_at(m.grid, tick)
+    row.size = lots
+    row.taker = 1 - side
     s.recv += FRAME_NS
 
 
@@ -66,28 +76,50 @@ def put_print(out, s, m, i, side, tick, lots):  # type: ignore[no-untyped-def]
 def put_life(out, s, i, kind, price, size):  # type: ignore[no-untyped-def]
     """A row of the life cycle: status, schedule, settlement."""
     s.seq[SID_LIFE] += 1
-    _put(out, s, i, SID_LIFE, kind, NONE, price, size, NONE)
+    row = _next_row(out, s, i)
+    row.sid = SID_LIFE
+    row.seq = s.seq[SID_LIFE]
+    row.kind = kind
+    row.side = NONE
+    row.price = price
+    row.size = size
     s.recv += FRAME_NS
 
 
 @kernel
 def put_gap(out, s):  # type: ignore[no-untyped-def]
     """Frames of the book's subscription were lost: every market is concerned."""
-    _put(out, s, -1, SID_BOOK, GAP, NONE, 0, LOST, NONE)
-    out[s.rows - 1].seq = 0
     s.seq[SID_BOOK] += 1
+    row = _next_row(out, s, -1)
+    row.sid = SID_BOOK
+    row.seq = 0
+    row.kind = GAP
+    row.side = NONE
+    row.price = 0
+    row.size = LOST
 
 
 @kernel
 def put_snapshot(out, s, m, i):  # type: ignore[no-untyped-def]
     """The whole book of a market in one frame, each side from the touch."""
     s.seq[SID_BOOK] += 1
-    for side in range(2):
-        for k in range(m.count[side] - 1, -1, -1):
-            at = slot(m, side, k)
-            price = price_at(m.grid, m.tick[side, at])
-            _put(out, s, i, SID_BOOK, SNAPSHOT_LEVEL, side, price, m.size[side, at], NONE)
-    _put(out, s, i, SID_BOOK, SNAPSHOT_END, NONE, 0, 0, NONE)
+    levels = m.count[0] + m.count[1]
+    for at in range(levels + 1):
+        row = _next_row(out, s, i)
+        row.sid = SID_BOOK
+        row.seq = s.seq[SID_BOOK]
+        if at == levels:
+            row.kind = SNAPSHOT_END
+            row.side = NONE
+            row.price = 0
+            row.size = 0
+            continue
+        side = 0 if at < m.count[0] else 1
+        place = slot(m, side, (m.count[0] if side == 0 else levels) - 1 - at)
+        row.kind = SNAPSHOT_LEVEL
+        row.side = side
+        row.price = price_at(m.grid, m.tick[side, place])
+        row.size = m.size[side, place]
     s.recv += FRAME_NS
 
 

@@ -34,16 +34,16 @@ TABLES = 5
 # One market. `[2]` is by side, bid and ask.
 MARKET = np.dtype(
     [
-        ("event", np.int32),
-        ("grid", np.int32),  # code
+        ("event", np.int64),
+        ("grid", np.int64),  # code
         ("p", np.int64),  # ppm, what quotes stand around
         ("half", np.int64),  # ppm, w / 2
-        ("offset", np.int32, 2),  # the quote's extra distance, in units
-        ("before", np.int32, 2),  # offset before the last flicker
-        ("unit", np.int32),  # ticks between levels
+        ("offset", np.int64, 2),  # the quote's extra distance, in units
+        ("before", np.int64, 2),  # offset before the last flicker
+        ("unit", np.int64),  # ticks between levels
         ("breadth", np.float64),  # odds that a flicker widens
         ("factor", np.int64, 2),  # of resting sizes: 4 on the side of a signal
-        ("signal", np.int32),
+        ("signal", np.int64),
         ("signal_end", np.int64),
         ("scale", np.float64),  # contracts per unit of the table of level sizes
         ("news_scale", np.float64),  # ppm per unit of the table of news; 0: one tick, back to the lattice
@@ -57,10 +57,10 @@ MARKET = np.dtype(
         ("follow", np.float64),  # odds that a moment triggers another at once; 0: times are exponential
         ("calm", np.float64),  # seconds per unit of the table of calm waits
         ("profile", np.float64, 4),  # activity by quarter of the market's life
-        ("stale", np.int32),  # 1: book rows are lost until the resync; 2: being built, nothing is sent
-        ("count", np.int32, 2),  # levels
-        ("base", np.int32, 2),  # place of the deepest level
-        ("tick", np.int16, (2, LADDER)),
+        ("stale", np.int64),  # 1: book rows are lost until the resync; 2: being built, nothing is sent
+        ("count", np.int64, 2),  # levels
+        ("base", np.int64, 2),  # place of the deepest level
+        ("tick", np.int64, (2, LADDER)),
         ("size", np.int64, (2, LADDER)),
     ],
     align=True,
@@ -71,14 +71,14 @@ OPEN, RESCHEDULE, PAUSE, RESUME, CLOSE, SETTLE = range(6)
 PHASES = 6
 EVENT = np.dtype(
     [
-        ("first", np.int32),  # first market
-        ("strikes", np.int32),
+        ("first", np.int64),  # first market
+        ("strikes", np.int64),
         ("rest", np.int64),  # ppm of the outcome that has no market
-        ("phase", np.int32),  # next one
+        ("phase", np.int64),  # next one
         ("times", np.int64, PHASES),
         ("close", np.int64),  # the real close
         ("opened", np.int64),
-        ("active", np.int32),
+        ("active", np.int64),
     ],
     align=True,
 )
@@ -102,7 +102,7 @@ STREAM = np.dtype(
         ("factor", np.int64),
         ("gap_mean", np.float64),  # ns between gaps
         ("gap_ns", np.int64),
-        ("cursor", np.int32),  # next market to resync; -1: no gap
+        ("cursor", np.int64),  # next market to resync; -1: no gap
         ("signals", np.int64),  # counts
         ("trades", np.int64),
         ("stake", np.float64),  # of all taker orders, ppm x lots

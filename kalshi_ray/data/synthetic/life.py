@@ -24,8 +24,10 @@ from kalshi_ray.data.synthetic.layout import (
     PHASES,
     RESCHEDULE,
     RESUME,
+    SETTLE,
+    SID_BOOK,
 )
-from kalshi_ray.data.synthetic.quoting import empty_book, fill_book
+from kalshi_ray.data.synthetic.quoting import renew_book
 
 STATUS, SCHEDULE, SETTLEMENT = int(Kind.STATUS), int(Kind.SCHEDULE), int(Kind.SETTLEMENT)
 ACTIVE, INACTIVE = int(Status.ACTIVE), int(Status.INACTIVE)
@@ -54,32 +56,33 @@ def live_on(out, truth, s, markets, event, tables):  # type: ignore[no-untyped-d
     drawn = uniform(s)
     for i in range(event.first, event.first + event.strikes):
         m = markets[i]
-        if phase == OPEN:
-            m.stale = 2
-            fill_book(out, s, m, i, tables)
-            m.stale = 0
-            put_snapshot(out, s, m, i)
-            put_truth(truth, s, m, i)
+        if phase in (OPEN, RESUME):
+            _open(out, truth, s, m, i, tables, phase == OPEN)
+        elif phase == SETTLE:
+            drawn = _settle(out, truth, s, m, i, drawn)
         elif phase == RESCHEDULE:
             put_life(out, s, i, SCHEDULE, 0, event.close)
-        elif phase == PAUSE:
-            put_life(out, s, i, STATUS, 0, INACTIVE)
-        elif phase == RESUME:
-            _reopen(out, s, m, i, tables)
-        elif phase == CLOSE:
-            put_life(out, s, i, STATUS, 0, CLOSED)
         else:
-            drawn = _settle(out, truth, s, m, i, drawn)
+            put_life(out, s, i, STATUS, 0, INACTIVE if phase == PAUSE else CLOSED)
     event.phase += 1
     return next_phase(event)
 
 
 @kernel
-def _reopen(out, s, m, i, tables):  # type: ignore[no-untyped-def]
-    """Reactivation cancels what rests; makers quote again around the same p."""
-    empty_book(out, s, m, i)
-    put_life(out, s, i, STATUS, 0, ACTIVE)
-    fill_book(out, s, m, i, tables)
+def _open(out, truth, s, m, i, tables, is_first):  # type: ignore[no-untyped-def]
+    """Makers quote: sent as a snapshot at first. Reactivation cancels what rested before the pause."""
+    if is_first:
+        m.stale = 2
+    else:
+        put_life(out, s, i, STATUS, 0, ACTIVE)
+    renew_book(out, s, m, i, tables)
+    if is_first:
+        put_truth(truth, s, m, i)
+        m.stale = s.cursor == 0  # in a gap the first snapshot is lost too
+        if m.stale:
+            s.seq[SID_BOOK] += 1
+        else:
+            put_snapshot(out, s, m, i)
 
 
 @kernel

@@ -28,7 +28,7 @@ class Prepared:
     stream: NDArray[np.void]  # [1] STREAM
     markets: NDArray[np.void]  # [M] MARKET
     events: NDArray[np.void]  # [E] EVENT
-    heap: NDArray[np.int32]  # [M + E + 1] who is due, soonest first: markets, events, the gap
+    heap: NDArray[np.int64]  # [M + E + 1] who is due, soonest first: markets, events, the gap
     due: NDArray[np.int64]  # [M + E + 1] ns
     tables: NDArray[np.float64]  # [TABLES, TABLE_POINTS]
     table: pa.Table  # MARKETS
@@ -67,7 +67,7 @@ def prepare(settings: SynthSettings, *, hours: float, uninformed: float) -> Prep
         stream=stream,
         markets=markets,
         events=events,
-        heap=np.argsort(due, kind="stable").astype(np.int32),
+        heap=np.argsort(due, kind="stable").astype(np.int64),
         due=due,
         tables=_tables(settings),
         table=_market_table(settings, markets, events, grids, hours, draws),

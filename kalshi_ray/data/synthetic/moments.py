@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
-from kalshi_ray.data.synthetic.chance import below, from_table, uniform
-from kalshi_ray.data.synthetic.frames import begin, put_change, put_truth
+from kalshi_ray.data.synthetic.chance import below, coin, from_table, uniform
+from kalshi_ray.data.synthetic.frames import put_change
 from kalshi_ray.data.synthetic.grid import floor_tick, levels_of, price_at
 from kalshi_ray.data.synthetic.ladder import drop_deep, insert, remove, slot
 from kalshi_ray.data.synthetic.layout import DEEPEST, NEWS, ONE, PIP, SHALLOWEST
-from kalshi_ray.data.synthetic.quoting import (
-    build_missing,
-    deepen,
-    fresh_lots,
-    pull_wrong,
-    requote,
-    rescale,
-)
+from kalshi_ray.data.synthetic.quoting import deepen, fresh_lots
 
 NOBODY, REST, TRIES = -2, -1, 3
 LOWEST, HIGHEST = 150_000, 850_000  # ppm: signals start strictly between
@@ -28,11 +21,10 @@ TWO_UNITS = 0.15  # share of steps that are two units
 
 @kernel
 def change_sizes(out, s, m, i, tables):  # type: ignore[no-untyped-def]
-    """Orders come and go at one to three levels, more often near the touch. The quotes stay."""
-    begin(s)
-    wanted = 1 + below(s, 4) // 2
+    """Orders come and go at one or two levels, more often near the touch. The quotes stay."""
+    wanted = 1 + coin(s)
     for _ in range(wanted):
-        side = below(s, 2)
+        side = coin(s)
         if m.count[side] == 0:
             side = 1 - side
         if m.count[side] == 0:
@@ -83,23 +75,21 @@ def _resize(out, s, m, i, tables, side, k):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def flicker(out, s, m, i, tables):  # type: ignore[no-untyped-def]
+def flicker(s, m):  # type: ignore[no-untyped-def]
     """A quote steps back from p or nearer, without news; most go back the way they came."""
-    begin(s)
-    side = below(s, 2)
+    side = coin(s)
     here = m.offset[side]
     if uniform(s) < BOUNCE and m.before[side] != here:
         there = m.before[side]
     elif uniform(s) < LEAP:
         there = here + 2 + below(s, LEAP_UNITS)
-    elif here > NEAR and below(s, 2):
+    elif here > NEAR and coin(s):
         there = here // 2
     else:
         units = 2 if uniform(s) < TWO_UNITS else 1
         there = here + units if uniform(s) < m.breadth or here == 0 else max(here - units, 0)
     m.offset[side] = there
     m.before[side] = here
-    requote(out, s, m, i, tables)
 
 
 @kernel
@@ -130,19 +120,13 @@ def _likely_sibling(s, markets, event, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def move(out, truth, s, markets, events, i, tables, other, change):  # type: ignore[no-untyped-def]
-    """p of market i changes, that of its partner by as much the other way; both requote at this very time."""
-    m = markets[i]
-    m.p += change
-    requote(out, s, m, i, tables)
-    put_truth(truth, s, m, i)
+def move(markets, events, i, other, change):  # type: ignore[no-untyped-def]
+    """p of market i changes, that of its partner by as much the other way. Both must requote at this very time."""
+    markets[i].p += change
     if other == REST:
-        events[m.event].rest -= change
-        return
-    sibling = markets[other]
-    sibling.p -= change
-    requote(out, s, sibling, other, tables)
-    put_truth(truth, s, sibling, other)
+        events[markets[i].event].rest -= change
+    else:
+        markets[other].p -= change
 
 
 @kernel
@@ -166,40 +150,30 @@ def _news_size(s, m, tables):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def news(out, truth, s, markets, events, i, tables):  # type: ignore[no-untyped-def]
-    """p moves by J, up or down with equal odds."""
-    begin(s)
+def news(s, markets, events, i, tables):  # type: ignore[no-untyped-def]
+    """p moves by J, up or down with equal odds; return the partner."""
     size = _news_size(s, markets[i], tables)
     other = partner(s, markets, events, i, size, size)
-    if other == NOBODY or size == 0:
-        return
-    change = size if below(s, 2) else -size
-    move(out, truth, s, markets, events, i, tables, other, change)
+    if other != NOBODY:
+        move(markets, events, i, other, size if coin(s) else -size)
+    return other
 
 
 @kernel
-def start_signal(out, truth, s, m, i):  # type: ignore[no-untyped-def]
-    """The resting size of one side grows. Quotes are held until the signal ends."""
-    begin(s)
-    side = below(s, 2)
+def start_signal(s, m):  # type: ignore[no-untyped-def]
+    """One side is chosen; its resting size grows. Quotes are held until the signal ends."""
+    side = coin(s)
     m.signal = 1 - 2 * side
     m.signal_end = s.now + s.signal_ns
     s.signals += 1
-    rescale(out, s, m, i, side, s.factor)
-    put_truth(truth, s, m, i)
+    return side
 
 
 @kernel
-def end_signal(out, truth, s, markets, events, i, tables):  # type: ignore[no-untyped-def]
-    """p jumps the way the signal pointed with odds theta, else the other way; sizes are as before."""
-    begin(s)
+def end_signal(s, markets, events, i):  # type: ignore[no-untyped-def]
+    """p jumps the way the signal pointed with odds theta, else the other way; return the side whose size goes back."""
     m = markets[i]
     side = 0 if m.signal > 0 else 1
-    change = m.signal * s.jump if uniform(s) < s.theta else -m.signal * s.jump
+    move(markets, events, i, REST, m.signal * s.jump if uniform(s) < s.theta else -m.signal * s.jump)
     m.signal = 0
-    m.p += change
-    events[m.event].rest -= change
-    pull_wrong(out, s, m, i)
-    rescale(out, s, m, i, side, 1)
-    build_missing(out, s, m, i, tables)
-    put_truth(truth, s, m, i)
+    return side

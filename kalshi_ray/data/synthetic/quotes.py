@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.units import DOLLAR
-from kalshi_ray.data.columns import Columns, columns_of
 
 LEVEL, END, DELTA, GAP = int(Kind.SNAPSHOT_LEVEL), int(Kind.SNAPSHOT_END), int(Kind.DELTA), int(Kind.GAP)
 SAMPLE_EVERY = 64  # rows of a market between two looks at all its levels
@@ -26,14 +25,24 @@ class Quotes(NamedTuple):
     ask: NDArray[np.int32]
 
 
+class _Rows(NamedTuple):
+    """Updates sorted by market, in order of arrival within each; [N]."""
+
+    market: NDArray[Any]
+    recv_ns: NDArray[Any]
+    kind: NDArray[Any]
+    side: NDArray[Any]
+    price: NDArray[Any]
+    size: NDArray[Any]
+
+
 def best_quotes(updates: pa.Table) -> tuple[Quotes, NDArray[np.int64]]:
     """The changes of best quotes, and sampled level sizes in lots; `updates` in order of arrival."""
-    parts = list(columns_of(updates.combine_chunks()))
-    whole = Columns(*(np.concatenate(arrays) for arrays in zip(*parts)))
+    whole = _Rows(*(updates[name].to_numpy() for name in _Rows._fields))
     gaps = whole.recv_ns[(whole.kind == GAP) & (whole.market < 0)]
     order = np.argsort(whole.market, kind="stable")
     order = order[whole.market[order] >= 0]
-    rows = Columns(*(array[order] for array in whole))
+    rows = _Rows(*(array[order] for array in whole))
     count = len(order)
     found = Quotes(
         np.empty(count, np.int32), np.empty(count, np.int64), np.empty(count, np.int32), np.empty(count, np.int32)

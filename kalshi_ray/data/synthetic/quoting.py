@@ -87,41 +87,32 @@ def deepen(out, s, m, i, tables, side):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def pull_wrong(out, s, m, i):  # type: ignore[no-untyped-def]
-    """The cancels of a requote, both sides."""
+def requote(out, s, m, i, tables, shrunk):  # type: ignore[no-untyped-def]
+    """Move the quotes to where p, width and offsets want them; the size of side `shrunk` (or -1) goes back."""
     for side in range(2):
         pull(out, s, m, i, side, touch_tick(m, side))
-
-
-@kernel
-def build_missing(out, s, m, i, tables):  # type: ignore[no-untyped-def]
-    """The adds of a requote, both sides."""
+    if shrunk >= 0:
+        rescale(out, s, m, i, shrunk, 1)
     for side in range(2):
         build(out, s, m, i, tables, side, touch_tick(m, side))
 
 
 @kernel
-def requote(out, s, m, i, tables):  # type: ignore[no-untyped-def]
-    """Move the quotes to where p, width and offsets want them."""
-    pull_wrong(out, s, m, i)
-    build_missing(out, s, m, i, tables)
-
-
-@kernel
-def empty_book(out, s, m, i):  # type: ignore[no-untyped-def]
-    """Cancel everything."""
-    pull(out, s, m, i, BID, -1)
-    pull(out, s, m, i, ASK, levels_of(m.grid))
-
-
-@kernel
-def fill_book(out, s, m, i, tables):  # type: ignore[no-untyped-def]
-    """Build an empty book to a depth between the shallowest and the deepest."""
-    build_missing(out, s, m, i, tables)
+def renew_book(out, s, m, i, tables):  # type: ignore[no-untyped-def]
+    """Cancel everything and build a book whose depth lies between the shallowest and the deepest."""
+    pull_all(out, s, m, i)
     for side in range(2):
+        build(out, s, m, i, tables, side, touch_tick(m, side))
         wanted = SHALLOWEST + below(s, DEEPEST - SHALLOWEST)
         while 0 < m.count[side] < wanted and deepen(out, s, m, i, tables, side):
             pass
+
+
+@kernel
+def pull_all(out, s, m, i):  # type: ignore[no-untyped-def]
+    """Cancel both sides."""
+    for side in range(2):
+        pull(out, s, m, i, side, -1 if side == BID else levels_of(m.grid))
 
 
 @kernel

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.data.synthetic.chance import exponential, from_table, uniform
-from kalshi_ray.data.synthetic.frames import after
+from kalshi_ray.data.synthetic.frames import after, begin, put_truth
 from kalshi_ray.data.synthetic.layout import BURST, CALM, CLOSE, NEVER
 from kalshi_ray.data.synthetic.life import go_through_gap, live_on
 from kalshi_ray.data.synthetic.moments import (
     HIGHEST,
     LOWEST,
+    NOBODY,
+    REST,
     change_sizes,
     end_signal,
     flicker,
     news,
     start_signal,
 )
+from kalshi_ray.data.synthetic.quoting import requote, rescale
 from kalshi_ray.data.synthetic.takers import trade
 
+SIZES, FLICKER, NEWS, TRADE, SIGNAL, SIGNAL_ENDS = range(6)  # what happens
 PAUSED_S = 0.25  # how long a paused market waits before it looks again
 
 
@@ -42,27 +46,48 @@ def _next_moment(s, m, event, tables):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _happen(out, truth, s, markets, events, i, tables):  # type: ignore[no-untyped-def]
-    """One moment of market i, its kind drawn by the rates."""
-    m = markets[i]
+def _kind_of_moment(s, m):  # type: ignore[no-untyped-def]
+    """What happens in an open market, drawn by the rates."""
     if m.signal != 0:
-        if s.now >= m.signal_end:
-            end_signal(out, truth, s, markets, events, i, tables)
-        else:
-            change_sizes(out, s, m, i, tables)
-        return
-    onset = _onset(m)
-    at = uniform(s) * (m.noise + m.flicker + m.news + m.trade + onset)
-    if at < m.noise:
+        return SIGNAL_ENDS if s.now >= m.signal_end else SIZES
+    at = uniform(s) * (m.noise + m.flicker + m.news + m.trade + _onset(m)) - m.noise
+    if at < 0.0:
+        return SIZES
+    if at < m.flicker:
+        return FLICKER
+    if at < m.flicker + m.news:
+        return NEWS
+    return TRADE if at < m.flicker + m.news + m.trade else SIGNAL
+
+
+@kernel
+def _happen(out, truth, s, markets, events, i, tables):  # type: ignore[no-untyped-def]
+    """One moment of market i: what happens, then every quote that it moves, at the same exchange time."""
+    m = markets[i]
+    kind = _kind_of_moment(s, m)
+    other, shrunk = NOBODY, -1
+    begin(s)
+    if kind == SIZES:
         change_sizes(out, s, m, i, tables)
-    elif at < m.noise + m.flicker:
-        flicker(out, s, m, i, tables)
-    elif at < m.noise + m.flicker + m.news:
-        news(out, truth, s, markets, events, i, tables)
-    elif at < m.noise + m.flicker + m.news + m.trade:
-        trade(out, truth, s, markets, events, i, tables)
+        return
+    if kind == SIGNAL:
+        rescale(out, s, m, i, start_signal(s, m), s.factor)
+        put_truth(truth, s, m, i)
+        return
+    if kind == FLICKER:
+        flicker(s, m)
+    elif kind == NEWS:
+        other = news(s, markets, events, i, tables)
+    elif kind == TRADE:
+        other = trade(out, s, markets, events, i, tables)
     else:
-        start_signal(out, truth, s, m, i)
+        other, shrunk = REST, end_signal(s, markets, events, i)
+    moved = i
+    while moved >= 0:
+        requote(out, s, markets[moved], moved, tables, shrunk)
+        if other != NOBODY:
+            put_truth(truth, s, markets[moved], moved)
+        moved = other if moved == i else -1
 
 
 @kernel

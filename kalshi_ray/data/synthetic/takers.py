@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.units import CONTRACT, DOLLAR
-from kalshi_ray.data.synthetic.chance import below, from_table, uniform
-from kalshi_ray.data.synthetic.frames import ASK, BID, begin, put_change, put_print
+from kalshi_ray.data.synthetic.chance import below, coin, from_table, uniform
+from kalshi_ray.data.synthetic.frames import ASK, BID, put_change, put_print
 from kalshi_ray.data.synthetic.grid import price_at
 from kalshi_ray.data.synthetic.ladder import slot
 from kalshi_ray.data.synthetic.layout import PIP, PRINT_SIZES
@@ -32,32 +32,34 @@ def _levels_swept(s, m):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def trade(out, truth, s, markets, events, i, tables):  # type: ignore[no-untyped-def]
-    """One taker order. Size, depth and whether it is informed are drawn before its direction."""
+def trade(out, s, markets, events, i, tables):  # type: ignore[no-untyped-def]
+    """One taker order; return the partner of an informed one, NOBODY where p stays.
+
+    Size, depth and whether it is informed are drawn before its direction.
+    """
     m = markets[i]
     swept = _levels_swept(s, m)
     if swept == 0:
-        return
+        return NOBODY
     if_bought = beyond(m, ASK, m.count[ASK] - swept)
     if_sold = beyond(m, BID, m.count[BID] - swept)
     lots = max(1, int(from_table(s, tables, PRINT_SIZES))) * CONTRACT
     informed = uniform(s) >= m.uninformed
     other = partner(s, markets, events, i, if_bought - m.p, m.p - if_sold)
     if informed and other == NOBODY:
-        return
-    begin(s)
+        return NOBODY
     s.trades += 1
+    side = coin(s)
     if informed:
         # The odds that make p a martingale for this number of levels.
         side = ASK if below(s, if_bought - if_sold) < m.p - if_sold else BID
-    else:
-        side = below(s, 2)
     then = if_bought if side == ASK else if_sold
     _sweep(out, s, m, i, side, swept, lots, then, informed)
-    if informed:
-        move(out, truth, s, markets, events, i, tables, other, then - m.p)
-    else:
+    if not informed:
         _refill(out, s, m, i, tables, side, swept)
+        return NOBODY
+    move(markets, events, i, other, then - m.p)
+    return other
 
 
 @kernel
@@ -67,7 +69,7 @@ def _sweep(out, s, m, i, side, swept, lots, then, informed):  # type: ignore[no-
     What is left of a level is pulled before the next one is taken: the last price stands for the whole order, and a
     level of a million contracts does not make it a print of a million.
     """
-    print_first = below(s, 2)
+    print_first = coin(s)
     for step in range(swept):
         at = slot(m, side, m.count[side] - 1 - step)
         taken = min(lots, m.size[side, at])
