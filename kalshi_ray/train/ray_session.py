@@ -19,9 +19,12 @@ MIB = 2**20
 class RaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which Ray to use. A job submitted to a cluster joins that cluster whatever stands here."""
 
-    address: str = "auto"  # auto: join a running one if there is one; local: always start one; or an address
-    cpus: int = 0  # of a Ray started here; 0: all that this process may use
-    store_mib: int = 512  # object store of a Ray started here
+    # auto: join a running one if there is one; local: always start one; or an address.
+    address: str = "auto"
+    # CPUs of a Ray started here; 0: all that this process may use.
+    cpus: int = 0
+    # Object store of a Ray started here, MiB.
+    store_mib: int = 512
 
 
 @contextmanager

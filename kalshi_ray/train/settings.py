@@ -60,39 +60,68 @@ PRESETS: Mapping[str, Hyperparameters] = {
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One training run. A field that is none is as the preset says."""
 
-    preset: str = "fast"  # fast | documents
-    steps: int = 1_500_000  # decisions to train on, over all rows
+    # fast | documents.
+    preset: str = "fast"
+    # Decisions to train on, over all rows.
+    steps: int = 1_500_000
+    # Of everything that is drawn: first weights, markets, actions, shuffles.
     seed: int = 0
-    runners: int = 0  # env runners as processes of their own; 0: one inside this process
-    sampler: SamplerName = "random"  # which market a row takes next
-    episode: int = 2_000  # decisions of a training episode, where env.max_decisions says nothing
-    decide: Literal["greedy", "sampled"] = "greedy"  # how the bundle decides
-    save_freq: int = 500_000  # a checkpoint every so many steps
-    keep: int = 2  # checkpoints kept, the newest
-    runner: Part = "fast"  # stock: RLlib's own env runner
-    learner: Part = "fast"  # stock: RLlib's own learner
-    matmul: Literal["highest", "high", "medium"] = "medium"  # torch's float32 matmul precision in the learner
-    split_towers: bool = True  # update policy and value tower in two threads, each with its own gradient clip
-    threads: int = 1  # torch threads of the learner, for each tower when split
-    network: str | None = None  # documents | small | shared | dropout
-    rows: int | None = None  # rows stepped together by one runner
-    batch: int | None = None  # steps between two updates
+    # Env runners as processes of their own; 0: one inside this process.
+    runners: int = 0
+    # Which market a row takes next.
+    sampler: SamplerName = "random"
+    # Decisions of a training episode, where env.max_decisions says nothing.
+    episode: int = 2_000
+    # How the bundle decides.
+    decide: Literal["greedy", "sampled"] = "greedy"
+    # A checkpoint every so many steps.
+    save_freq: int = 500_000
+    # Checkpoints kept, the newest.
+    keep: int = 2
+    # Env runner: ours, or RLlib's own.
+    runner: Part = "fast"
+    # Learner: ours, or RLlib's own.
+    learner: Part = "fast"
+    # Precision of torch's float32 matrix products in the learner.
+    matmul: Literal["highest", "high", "medium"] = "medium"
+    # Update policy and value tower in two threads, each with its own gradient clip.
+    split_towers: bool = True
+    # Torch threads of the learner; of each tower when they are split.
+    threads: int = 1
+    # documents | small | shared | dropout.
+    network: str | None = None
+    # Rows stepped together by one runner.
+    rows: int | None = None
+    # Steps between two updates.
+    batch: int | None = None
+    # Steps of one gradient.
     minibatch: int | None = None
-    epochs: int | None = None  # passes over a batch
+    # Passes over a batch.
+    epochs: int | None = None
+    # Learning rate of Adam at the start.
     learning_rate: float | None = None
-    learning_rate_end: float | None = None  # reached at the last step, linearly
-    entropy: float | None = None  # weight of the entropy over the legal actions
-    entropy_end: float | None = None  # reached at the last step, linearly
-    clip: float | None = None  # how far a probability ratio counts
+    # Learning rate at the last step, reached linearly.
+    learning_rate_end: float | None = None
+    # Weight of the entropy over the legal actions.
+    entropy: float | None = None
+    # Weight of the entropy at the last step, reached linearly.
+    entropy_end: float | None = None
+    # How far from 1 a probability ratio counts.
+    clip: float | None = None
+    # Weight of the value loss.
     value_coeff: float | None = None
-    grad_clip: float | None = None  # largest norm of a gradient; 0: none
-    discount: float | None = None  # per step; used where tau_s is 0
-    tau_s: float | None = None  # seconds in which a reward loses 63 % of its worth; 0: discount per step
+    # Largest norm of a gradient; 0: none.
+    grad_clip: float | None = None
+    # Discount per step, where tau_s is 0.
+    discount: float | None = None
+    # Seconds in which a reward loses 63 % of its worth; 0: discount per step.
+    tau_s: float | None = None
+    # Lambda of generalised advantage estimation, per step.
     gae_lambda: float | None = None
-    cost_ramp: float | None = (
-        None  # share of the run in which spread and fees rise from nothing to full; 0: full at once
-    )
-    reward_unit: RewardUnit | None = None  # cents | dollars | scaled | spread
+    # Share of the run in which spread and fees rise from nothing to their full size; 0: full at once.
+    cost_ramp: float | None = None
+    # cents | dollars | scaled | spread.
+    reward_unit: RewardUnit | None = None
 
     def resolved(self) -> Hyperparameters:
         """Every number in force. Raises UnknownName and ConfigError."""
