@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from gymnasium.spaces import Discrete
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from numpy.typing import NDArray
 
@@ -77,7 +78,7 @@ class Bench:
 
 def legal_actions(mask: NDArray[np.bool_], chance: np.random.Generator) -> NDArray[np.int64]:
     """One legal id for each row, [B], drawn evenly."""
-    return np.argmax(chance.random(mask.shape) * mask, axis=1).astype(np.int64)
+    return np.asarray(np.argmax(chance.random(mask.shape) * mask, axis=1), np.int64)
 
 
 def _spaces(bench: Bench) -> str:
@@ -85,7 +86,7 @@ def _spaces(bench: Bench) -> str:
     box, discrete = env.single_observation_space, env.single_action_space
     _require(box.shape == (layout.size,), f"observation has shape {box.shape}, the layout {layout.size} features")
     _require(box.dtype == np.float32, f"observation is {box.dtype}, expected float32")
-    _require(int(discrete.n) == spec.size, f"{discrete.n} actions, the action space has {spec.size}")
+    _require(discrete == Discrete(spec.size), f"actions are {discrete}, the action space has {spec.size}")
     return f"{layout.size} features of {layout.name}, {spec.size} actions of {spec.name}"
 
 
