@@ -1,4 +1,4 @@
-"""Two public shapes over one kernel: `MarketVectorEnv` with B rows, and `MarketEnv`, plain Gymnasium, with one."""
+"""`MarketVectorEnv`: B rows over one kernel, for env runners and as a Gymnasium vector environment."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         self._actions, self._layout = self.settings.actions, self.settings.layout
         chosen = np.arange(len(pack.views), dtype=np.int32) if views is None else np.asarray(views, np.int32)
         self._chosen, self._given_sampler = chosen, sampler is not None
-        self._sampler = sampler or self._default_sampler(seed)
+        self._sampler = sampler or self.default_sampler(seed)
         self.single_observation_space = gym.spaces.Box(self._layout.low, self._layout.high, dtype=np.float32)
         self.single_action_space = gym.spaces.Discrete(self._actions.size)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -93,7 +93,8 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         self._batch = self.new_batch()
         self._reset_due = np.zeros(num_envs, np.bool_)
 
-    def _default_sampler(self, seed: int) -> Sampler:
+    def default_sampler(self, seed: int) -> Sampler:
+        """The sampler that the settings ask for, from its beginning."""
         order = "random" if self.settings.start == "random" else "cycle"
         return ViewSampler(self.pack, self._chosen, order=order, seed=seed, anywhere=self.settings.start == "random")
 
@@ -102,7 +103,7 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         self._traders = as_rows(np.zeros(rows, trader_dtype(size)))
         self._venues = as_rows(np.zeros(rows, venue_dtype(size)))
         self._progress = as_rows(np.zeros(rows, PROGRESS))
-        self._seed_rows(seed)
+        self.seed_rows(seed)
         self._rules, self._reward_rules = as_rows(self.settings.rules()), as_rows(self.settings.reward_rules())
         tape = (pack.updates, pack.values, pack.axes, pack.grids, pack.views, pack.keyframes, pack.levels)
         self._tape = tuple(as_rows(array) for array in (*tape, pack.siblings, pack.sibling_start))
@@ -120,7 +121,9 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         self._no_actions = np.zeros(rows, np.int64)
         self._no_skip = np.zeros(rows, np.bool_)
 
-    def _seed_rows(self, seed: int) -> None:
+    def seed_rows(self, seed: int) -> None:
+        """Restart the latency draws of every row."""
+        self._progress["episodes"] = 0
         self._progress["seed"] = np.random.SeedSequence(seed).generate_state(self.num_envs, np.uint64)
 
     @property
@@ -184,25 +187,38 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
             )
 
     def _step(self, actions: Any, quotes: Any, quoting: int, skip: NDArray[np.bool_], batch: Batch) -> None:
+        step_rows(*self._arguments(actions, quotes, quoting, skip, batch))
+        if self._fill_count[0] or self._episode_count[0]:
+            self.keep_logs()
+
+    def _arguments(
+        self, actions: Any, quotes: Any, quoting: int, skip: NDArray[np.bool_], batch: Batch
+    ) -> tuple[Any, ...]:
         out = (
             batch.observation, batch.mask, batch.reward, batch.terminated, batch.truncated,
             batch.final_observation, batch.final_mask, batch.elapsed,
         )  # fmt: skip
-        step_rows(
+        return (
             self._traders, self._venues, self._progress, self._rules, self._reward_rules, self._tape,
             self._layout_arrays, self._log, (actions, quotes, quoting, skip), out,
         )  # fmt: skip
-        if self._fill_count[0] or self._episode_count[0]:
-            self._keep_logs()
-            self._refill()
 
-    def _keep_logs(self) -> None:
+    def bind_step(self, actions: NDArray[np.int64], batch: Batch) -> Callable[[], None]:
+        """A step whose arrays are bound once: it plays the ids that stand in `actions` [B] and checks nothing.
+
+        The caller puts in known ids only, and calls `keep_logs` after a step that ended an episode or logged fills.
+        """
+        return partial(step_rows, *self._arguments(actions, self._no_quotes, 0, self._no_skip, batch))
+
+    def keep_logs(self) -> None:
+        """Move what the kernel logged to where `take_fills` and `take_episodes` find it; choose the next episodes."""
         fills, episodes = int(self._fill_count[0]), int(self._episode_count[0])
         if fills:
             self._kept_fills.append(np.array(self._fills[:fills]))
         if episodes:
             self._kept_episodes.append(np.array(self._episodes[:episodes]))
         self._fill_count[0] = self._episode_count[0] = 0
+        self._refill()
 
     def _refill(self) -> None:
         for row in np.flatnonzero(self._progress["needs_next"]):
@@ -235,10 +251,9 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start every row; a seed also restarts the built-in sampler and the latency draws."""
         if seed is not None:
-            self._seed_rows(seed)
-            self._progress["episodes"] = 0
+            self.seed_rows(seed)
             if not self._given_sampler:
-                self._sampler = self._default_sampler(seed)
+                self._sampler = self.default_sampler(seed)
         self._reset_due[:] = False
         self.reset_into(self._batch)
         return self._batch.observation.copy(), {"action_mask": self._batch.mask.copy()}
@@ -252,6 +267,7 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         batch, fresh = self._batch, self._reset_due.copy()
         self._step(actions, self._no_quotes, 0, fresh, batch)
         batch.reward[fresh], batch.terminated[fresh], batch.truncated[fresh] = 0.0, False, False
+        batch.elapsed[fresh] = 0.0
         ended = batch.terminated | batch.truncated
         observation, mask = batch.observation.copy(), batch.mask.copy()
         observation[ended], mask[ended] = batch.final_observation[ended], batch.final_mask[ended]
