@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -47,7 +47,7 @@ class MarketEnv(gym.Env[NDArray[np.float32], np.int64]):
     500 on.
     """
 
-    metadata = {"render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class MarketEnv(gym.Env[NDArray[np.float32], np.int64]):
         ):
             place = f" from update {options['start']} on" if asked else ""
             raise NothingToDo(
-                f"{self.pack.tickers[view]} has no decision point{place}: its book is unknown, crossed, or the market closed",
+                f"{self.pack.tickers[view]} has no decision point{place}: book unknown or crossed, or market closed",
                 remedy="Choose another view or an earlier start",
             )
 
