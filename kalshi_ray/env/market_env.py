@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,8 +13,9 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from kalshi_ray.core.actions import ActionSpec
 from kalshi_ray.core.book import book_size
-from kalshi_ray.core.features import FACTS
+from kalshi_ray.core.features import FACTS, ObservationSpec
 from kalshi_ray.core.jit import as_rows
 from kalshi_ray.core.orders import QUOTE
 from kalshi_ray.core.rules import PPM
@@ -66,7 +67,10 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
     episode and write into a `Batch` that the caller owns.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.NEXT_STEP, "render_modes": []}
+    metadata: dict[str, Any] = {  # noqa: RUF012  # gymnasium's own shape
+        "autoreset_mode": AutoresetMode.NEXT_STEP,
+        "render_modes": [],
+    }
 
     def __init__(
         self,
@@ -139,12 +143,12 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         return np.asarray(self._progress["idle"] == 0)
 
     @property
-    def actions(self) -> Any:
+    def actions(self) -> ActionSpec:
         """The action space."""
         return self._actions
 
     @property
-    def layout(self) -> Any:
+    def layout(self) -> ObservationSpec:
         """The observation layout."""
         return self._layout
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -47,7 +47,7 @@ class MarketEnv(gym.Env[NDArray[np.float32], np.int64]):
     500 on.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  # gymnasium's own shape
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class MarketEnv(gym.Env[NDArray[np.float32], np.int64]):
 
     def action_masks(self) -> NDArray[np.bool_]:
         """[A] legal actions now."""
-        return (self._mask if self._playing else self._batch.final_mask[0]).copy()
+        return np.array(self._mask if self._playing else self._batch.final_mask[0])
 
     @property
     def row(self) -> Any:
