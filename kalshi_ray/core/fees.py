@@ -10,7 +10,7 @@ A direct member's precision is $0.0001; an account cleared by another firm has $
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
-from kalshi_ray.core.units import DOLLAR
+from kalshi_ray.core.units import CONTRACT, DOLLAR
 
 TAKER_PPM = 70_000  # 0.07
 MAKER_PPM = 17_500  # 0.0175, a quarter of it
@@ -24,10 +24,11 @@ _SCALE = 10_000_000_000  # lots x pips x pips x parts per million, in micros: 1e
 @kernel
 def model_fee(size, price, rate_ppm):  # type: ignore[no-untyped-def]
     """Fee in micros of `size` lots at `price` pips before the member's rounding, rounded up; exact in 64 bits."""
+    size, price, rate = int(size), int(price), int(rate_ppm)
     product = size * price * (DOLLAR - price)
     whole = product // _SCALE
     rest = product - whole * _SCALE
-    return whole * rate_ppm + (rest * rate_ppm + _SCALE - 1) // _SCALE
+    return whole * rate + (rest * rate + _SCALE - 1) // _SCALE
 
 
 @kernel
@@ -51,6 +52,9 @@ def worst_fee(size, price, rate_ppm, precision):  # type: ignore[no-untyped-def]
     """Upper bound in micros on the net fees of an order with limit `price`, however many fills it takes.
 
     Price plus fee grows with the price, so fills below the limit cost less in all. Every lot can be a fill of its own,
-    which rounds up by a micro, and the accumulator holds less than one unit of the precision.
+    which rounds up by a micro, and the accumulator keeps less than one unit of the precision. Only fills whose value
+    falls between two units can leave more than that in it: contracts at a part of a cent where the precision is a cent.
+    (Parts of a contract at a part of a cent could as well, by less than a cent a contract: no bound is kept for them.)
     """
-    return model_fee(size, price, rate_ppm) + size + precision
+    between = (size + CONTRACT - 1) // CONTRACT * precision if price * CONTRACT % precision else 0
+    return model_fee(size, price, rate_ppm) + size + precision + between

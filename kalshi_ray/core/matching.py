@@ -71,7 +71,7 @@ def _fill_resting(venue, rules, slot, lots):  # type: ignore[no-untyped-def]
     size = min(lots, order.size - order.filled)
     if size <= 0 or venue.message_count >= MAX_MESSAGES - 2 * (MAX_WALK + 2):
         return 0
-    _fill(venue, rules, slot, venue.book.prices[order.tick], size, 1)
+    _fill(venue, rules, slot, int(venue.book.prices[order.tick]), size, 1)
     if order.filled == order.size:
         _finish(venue, rules, slot)
     return size
@@ -98,7 +98,10 @@ def _meet_cancel(venue, rules, order, before, lots):  # type: ignore[no-untyped-
         order.queue = max(0, order.queue - lots)
     elif rules.fill_model == FITTED and before > 0:
         ahead = min(1.0, order.queue / before)
-        order.queue -= int(lots * ahead**QUEUE_EXPONENT)
+        share = 1.0
+        for _ in range(QUEUE_EXPONENT):  # a power by `**` is rounded otherwise in plain Python
+            share *= ahead
+        order.queue -= int(lots * share)
     order.queue = min(order.queue, max(0, venue.book.recorded[order.side, order.tick]) + max(0, order.owed))
 
 
@@ -153,7 +156,7 @@ def _take_through(venue, rules, slot):  # type: ignore[no-untyped-def]
             break
         behind = next_level(book, far, tick)
         _take(venue, rules, far, tick, lots)
-        _fill(venue, rules, slot, venue.book.prices[tick], lots, 0)
+        _fill(venue, rules, slot, int(venue.book.prices[tick]), lots, 0)
         walked += 1
         tick = behind
 
@@ -236,6 +239,9 @@ def _arrive_amend(venue, rules, slot):  # type: ignore[no-untyped-def]
     if order.pending_size <= order.filled:
         _finish(venue, rules, slot)
         return
+    if venue.status != ACTIVE or not venue.book.known:
+        tell(venue, rules, slot, REFUSE, MARKET_STATE, 0, 0, 0, 0)
+        return
     moved = order.pending_tick != order.tick
     if moved and order.post_only and _crosses(venue.book, order.side, order.pending_tick):
         tell(venue, rules, slot, REFUSE, WOULD_CROSS, 0, 0, 0, 0)
@@ -302,7 +308,7 @@ def _meet_row(venue, rules, update, before):  # type: ignore[no-untyped-def]
         for slot in (BID, ASK):
             kept = venue.orders[slot]
             if kept.live:
-                kept.queue = min(kept.queue, venue.book.recorded[slot, kept.tick])
+                kept.queue = min(kept.queue, venue.book.recorded[slot, kept.tick] + max(0, kept.owed))
     for slot in (BID, ASK):
         if venue.orders[slot].live and _crosses(venue.book, slot, venue.orders[slot].tick):
             _meet_far_side(venue, rules, slot)
@@ -327,8 +333,11 @@ def advance_venue(venue, rules, updates, values, until):  # type: ignore[no-unty
                 before = venue.book.recorded[update.flags & ASK_SIDE, int(update.tick)]
             if kind != TRADE:
                 apply_to_book(venue.book, update)
-            if venue.live and kind != SNAPSHOT_LEVEL:
+            if venue.live and kind != SNAPSHOT_LEVEL and (venue.book.known or kind == TRADE):
                 _meet_row(venue, rules, update, before)
+            elif venue.live and kind == DELTA and not venue.book.in_snapshot:
+                # A damaged book is unknown until the next snapshot, as after a gap.
+                _cancel_all(venue, rules)
         elif kind == GAP:
             apply_to_book(venue.book, update)
             _cancel_all(venue, rules)

@@ -60,7 +60,7 @@ def _measure_prices(trader, facts):  # type: ignore[no-untyped-def]
     facts.yes_spread_share = spread / mid if mid > 0 else 2.0
     facts.no_spread_share = spread / (1 - mid) if mid < 1 else 2.0
     pips = trader.mark_ask - trader.mark_bid
-    facts.spread_regime = 0.25 * ((pips >= 200) + (pips >= 500) + (pips >= 1000) + (pips >= 2000))
+    facts.spread_regime = 0.25 * (int(pips >= 200) + int(pips >= 500) + int(pips >= 1000) + int(pips >= 2000))
     taker = trader.taker_ppm / 1e6
     facts.taker_fee = taker * mid * (1 - mid) * 50
     facts.break_even = spread + taker * (bid * (1 - bid) + ask * (1 - ask))
@@ -143,7 +143,10 @@ def _measure_time(trader, facts):  # type: ignore[no-untyped-def]
 
 @kernel
 def _measure_activity(trader, facts):  # type: ignore[no-untyped-def]
-    count = trader.history_count
+    count = int(trader.history_count)
+    if count == 0:
+        _measure_no_activity(facts)
+        return
     facts.activity = trader.history_activity[0]
     facts.activity_change = trader.history_activity[0] - trader.history_activity[1] if count > 1 else 0.0
     total, squares, spreads = 0.0, 0.0, 0.0
@@ -163,6 +166,23 @@ def _measure_activity(trader, facts):  # type: ignore[no-untyped-def]
     facts.update_frequency = (recent - 1) * SECOND / span / 4 if span > 0 else 0.0
     _measure_moves(trader, recent, facts)
     _measure_pace(trader, recent, facts)
+
+
+@kernel
+def _measure_no_activity(facts):  # type: ignore[no-untyped-def]
+    """The tape ended before a decision, or in a gap: there is nothing to look back on."""
+    facts.activity = 0.0
+    facts.activity_change = 0.0
+    facts.burst = False
+    facts.quiet = False
+    facts.spread_trend = 0.0
+    facts.update_frequency = 0.0
+    facts.momentum = 0.0
+    facts.volatility = 0.0
+    facts.stability = 1.0
+    facts.activity_trend = 0.0
+    facts.activity_consistency = 1.0
+    facts.activity_persistence = 0.0
 
 
 @kernel

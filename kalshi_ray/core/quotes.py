@@ -16,6 +16,7 @@ from kalshi_ray.core.risk import (
     plan_order,
     send_order,
 )
+from kalshi_ray.core.trader import is_decidable
 
 
 @kernel
@@ -43,7 +44,7 @@ def decide_quote(trader, rules, quote):  # type: ignore[no-untyped-def]
         if size <= 0:
             refused += _withdraw(trader, rules, side)
             continue
-        tick = tick_of(trader.book, price)
+        tick = tick_of(trader.book, price) if is_decidable(trader) else -1
         if tick < 0 or not trader.book.valid[tick]:
             refused += 1
             continue

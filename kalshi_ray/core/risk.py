@@ -7,6 +7,7 @@ A plan is a number: a `Refusal` above zero, or what to do at or below it.
 from __future__ import annotations
 
 from kalshi_ray.core.actions import Intent, Pricing
+from kalshi_ray.core.book import shown
 from kalshi_ray.core.fees import worst_fee
 from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.orders import CommandKind, OrderState, Refusal, TimeInForce
@@ -149,12 +150,22 @@ def plan_order(trader, rules, now, side, tick, price, size, immediate):  # type:
         return BUDGET
     if resting.state == WORKING and immediate:
         return CANCEL_OWN
-    if other.state != FREE and (other.tick - tick if side == BID else tick - other.tick) <= 0:
+    # An order that is being moved may stand at either price.
+    moving = other.state == AMENDING
+    if side == BID:
+        nearest = min(other.tick, other.amended_tick) if moving else other.tick
+    else:
+        nearest = max(other.tick, other.amended_tick) if moving else other.tick
+    if other.state != FREE and (nearest - tick if side == BID else tick - nearest) <= 0:
         return CANCEL_OTHER if other.state == WORKING else SIDE_BUSY
     position = trader.account.position if side == BID else -trader.account.position
     if position + size > rules.position_limit:
         return POSITION_LIMIT
     rate = trader.taker_ppm if immediate else max(trader.taker_ppm, trader.maker_ppm)
+    if resting.state == WORKING:
+        # Until the amendment stands the order may still fill as it is.
+        price = max(price, resting.price) if side == BID else min(price, resting.price)
+        size = max(size, left_of(resting))
     need = cash_need(trader, rules, side, price, size, rate)
     if need > trader.account.cash - reserved(trader, rules, 1 - side):
         if need <= trader.account.cash and other.state == WORKING and trader.orders[3 - side].state == FREE:
@@ -303,6 +314,7 @@ def send_order(trader, rules, plan, side, tick, price, size, immediate, reduce_o
     order.filled = 0
     order.sent_ns = now
     order.expires_ns = expires
+    order.queue = shown(trader.book, side, tick)
     order.bid_at_send = trader.mark_bid
     order.ask_at_send = trader.mark_ask
     trader.next_id += 1
@@ -315,10 +327,13 @@ def decide_action(trader, rules, actions, action):  # type: ignore[no-untyped-de
     trader.command_count = 0
     if action == 0:
         repeated = rules.mask_repeated_hold > 0 and trader.holds_in_row >= rules.mask_repeated_hold
-        if repeated and _anything_legal(trader, rules, actions):
+        if repeated and is_decidable(trader) and _anything_legal(trader, rules, actions):
             trader.refused += 1
             return False
         return True
+    if not is_decidable(trader):
+        trader.refused += 1
+        return False
     smaller = 0
     if actions[action - 1].group == actions[action].group:
         smaller = actions[action - 1].size

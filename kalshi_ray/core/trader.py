@@ -31,7 +31,7 @@ from kalshi_ray.core.orders import (
 )
 from kalshi_ray.core.portfolio import ACCOUNT, apply_fill, apply_refund, closing_part, equity
 from kalshi_ray.core.rules import PPM
-from kalshi_ray.core.tape import TAKER_SOLD, Kind, Status
+from kalshi_ray.core.tape import OFF_BOOK, TAKER_BOUGHT, Kind, Status
 from kalshi_ray.core.units import DOLLAR, Side
 
 HISTORY = 10  # decisions that temporal features look back on
@@ -39,7 +39,8 @@ SIGNALS = 4  # external values a row can observe
 NEVER = 2**62  # ns
 
 BID = int(Side.BID)
-GAP, TRADE, STATUS, SCHEDULE, GRID, FEE, SETTLEMENT, SIGNAL = (
+DELTA, GAP, TRADE, STATUS, SCHEDULE, GRID, FEE, SETTLEMENT, SIGNAL = (
+    int(Kind.DELTA),
     int(Kind.GAP),
     int(Kind.TRADE),
     int(Kind.STATUS),
@@ -153,6 +154,10 @@ def start_trader(trader, view, bankroll, now):  # type: ignore[no-untyped-def]
     account.refund = 0
     trader.mark_bid = 0
     trader.mark_ask = DOLLAR
+    trader.best_bid = -1
+    trader.best_ask = -1
+    trader.bid_size = 0
+    trader.ask_size = 0
     trader.equity = bankroll
     trader.peak_equity = bankroll
     trader.drawdown = 0
@@ -200,6 +205,8 @@ def see_update(trader, update):  # type: ignore[no-untyped-def]
             trader.updates_since += 1
             if trader.changed_ns == NEVER:
                 trader.changed_ns = update.recv_ns
+        elif kind == DELTA and not trader.book.known and not trader.book.in_snapshot:
+            trader.history_count = 0
     elif kind == TRADE:
         _see_print(trader, update)
     elif kind == GAP:
@@ -238,9 +245,12 @@ def see_notice(trader, update, values, grids):  # type: ignore[no-untyped-def]
 @kernel
 def _see_print(trader, update):  # type: ignore[no-untyped-def]
     """Move what we believe of our place in the queue; nothing else reads prints."""
+    if update.flags & OFF_BOOK:
+        return
     for side in range(2):
         order = trader.orders[side]
-        if order.state != FREE and order.tick == update.tick and not update.flags & (TAKER_SOLD >> side):
+        # Bids are hit by takers who sell, asks by those who buy.
+        if order.state != FREE and order.tick == update.tick and not update.flags & (TAKER_BOUGHT << side):
             order.queue = max(0, order.queue - update.size)
 
 
@@ -262,12 +272,18 @@ def is_decidable(trader):  # type: ignore[no-untyped-def]
 def mark(trader):  # type: ignore[no-untyped-def]
     """Value the position: at the best bid or ask, a missing side of a known book being worth the worst.
 
-    Only an unknown or crossed book keeps its last mark.
+    Only an unknown or crossed book keeps its last touch and mark.
     """
     book = trader.book
     if book.known and not is_crossed(book):
-        trader.mark_bid = book.prices[book.best[0]] if book.best[0] >= 0 else 0
-        trader.mark_ask = book.prices[book.best[1]] if book.best[1] < book.levels else DOLLAR
+        trader.best_bid, trader.mark_bid, trader.bid_size = -1, 0, 0
+        trader.best_ask, trader.mark_ask, trader.ask_size = -1, DOLLAR, 0
+        if book.best[0] >= 0:
+            trader.best_bid = trader.mark_bid = book.prices[book.best[0]]
+            trader.bid_size = shown(book, 0, book.best[0])
+        if book.best[1] < book.levels:
+            trader.best_ask = trader.mark_ask = book.prices[book.best[1]]
+            trader.ask_size = shown(book, 1, book.best[1])
     trader.equity = equity(trader.account, trader.mark_bid, trader.mark_ask)
     trader.peak_equity = max(trader.peak_equity, trader.equity)
     trader.drawdown = max(trader.drawdown, trader.peak_equity - trader.equity)
@@ -275,20 +291,9 @@ def mark(trader):  # type: ignore[no-untyped-def]
 
 @kernel
 def wake(trader, now):  # type: ignore[no-untyped-def]
-    """It is time to decide: set the clock, the touch, the mark, and push one entry of history."""
+    """It is time to decide: set the clock, the touch and the mark, and push one entry of history."""
     trader.now_ns = now
     mark(trader)
-    book = trader.book
-    trader.best_bid = -1
-    trader.best_ask = -1
-    trader.bid_size = 0
-    trader.ask_size = 0
-    if book.best[0] >= 0:
-        trader.best_bid = trader.mark_bid
-        trader.bid_size = shown(book, 0, book.best[0])
-    if book.best[1] < book.levels:
-        trader.best_ask = trader.mark_ask
-        trader.ask_size = shown(book, 1, book.best[1])
     _remember(trader)
     trader.updates_since = 0
     trader.changed_ns = NEVER
@@ -334,11 +339,13 @@ def hear(trader, rules, message):  # type: ignore[no-untyped-def]
     if message.event == FILL:
         _hear_fill(trader, rules, order, message)
     elif message.event == ACK and order.state == AMENDING:
+        requeued = order.amended_tick != order.tick or order.amended_size > order.size
         order.tick = order.amended_tick
         order.price = order.amended_price
         order.size = order.amended_size
         order.expires_ns = order.amended_expires_ns
-        order.queue = shown(trader.book, order.side, order.tick)
+        if requeued:
+            order.queue = shown(trader.book, order.side, order.tick)
     elif message.event == ACK:
         order.queue = shown(trader.book, order.side, order.tick)
     elif message.event == REFUSE:
