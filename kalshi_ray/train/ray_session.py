@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from contextlib import contextmanager
 import msgspec
 import ray
 
-from kalshi_ray.errors import UsageError
+from kalshi_ray.errors import ConfigError, UsageError
 
 MIB = 2**20
+SMALLEST_STORE_MIB = 75
 
 
 class RaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,18 +52,18 @@ def quieten() -> None:
 
 
 def _open(settings: RaySettings) -> None:
-    if settings.address != "local":
+    if settings.address not in ("auto", "local"):
+        _require_answer(settings.address)
+        ray.init(address=settings.address, logging_level=logging.ERROR, log_to_driver=False)
+        return
+    if settings.address == "auto":
         try:
-            ray.init(address=settings.address, logging_level=logging.ERROR, log_to_driver=False)
+            ray.init(address="auto", logging_level=logging.ERROR, log_to_driver=False)
             return
-        except ConnectionError as error:
-            if settings.address != "auto":
-                raise UsageError(
-                    f"no Ray answers at {settings.address}: {error}",
-                    remedy="Give ray.address = local to start one here",
-                ) from error
-    if settings.store_mib < 75:
-        raise UsageError(f"ray.store_mib = {settings.store_mib}: Ray needs at least 75")
+        except ConnectionError:  # none runs: start one
+            pass
+    if settings.store_mib < SMALLEST_STORE_MIB:
+        raise ConfigError(f"ray.store_mib = {settings.store_mib}: Ray needs at least {SMALLEST_STORE_MIB}")
     ray.init(
         address="local",
         num_cpus=settings.cpus or len(os.sched_getaffinity(0)),
@@ -70,3 +72,15 @@ def _open(settings: RaySettings) -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+
+
+def _require_answer(address: str) -> None:
+    """Ray itself tries for minutes and then ends the process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"no Ray answers at {address}: {error}",
+            remedy="Give ray.address as host:port, or local to start one here",
+        ) from error
