@@ -105,7 +105,7 @@ STREAM = np.dtype(
         ("cursor", np.int64),  # next market to resync; -1: no gap
         ("signals", np.int64),  # counts
         ("trades", np.int64),
-        ("stake", np.float64),  # of all taker orders, ppm x lots
+        ("stake", np.float64),  # of taker orders, ppm, a contract of every print
         ("gain", np.float64),  # what they gain if all were informed
         ("loss", np.float64),  # what they lose if all were uninformed
         ("paid", np.float64),  # what they lost

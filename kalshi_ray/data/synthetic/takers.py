@@ -83,16 +83,19 @@ def _sweep(out, s, m, i, side, swept, lots, then, informed):  # type: ignore[no-
         if step < swept - 1 and m.size[side, at] > 0:
             put_change(out, s, m, i, side, tick, -m.size[side, at])
             m.size[side, at] = 0
-        _account(s, m, side, price_at(m.grid, tick), taken, then, informed)
+        _account(s, m, side, price_at(m.grid, tick), then, informed)
 
 
 @kernel
-def _account(s, m, side, price, lots, then, informed):  # type: ignore[no-untyped-def]
-    """Add to what takers stake, and would gain or lose if all were informed or uninformed."""
+def _account(s, m, side, price, then, informed):  # type: ignore[no-untyped-def]
+    """Add to what takers stake, and would gain or lose if all were informed or uninformed, per contract of a print.
+
+    Sizes are drawn apart from all else; unweighted, a few huge prints do not drown the mean.
+    """
     sign = 1 if side == ASK else -1
-    gain = float(sign * (then - price * PIP)) * lots
-    loss = float(sign * (price * PIP - m.p)) * lots
-    s.stake += float((price if side == ASK else DOLLAR - price) * PIP) * lots
+    gain = float(sign * (then - price * PIP))
+    loss = float(sign * (price * PIP - m.p))
+    s.stake += float((price if side == ASK else DOLLAR - price) * PIP)
     s.gain += gain
     s.loss += loss
     s.paid += -gain if informed else loss
