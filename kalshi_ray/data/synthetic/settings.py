@@ -18,31 +18,57 @@ GridName = Literal["cent", "deci", "tapered", "finest", "mixed"]
 class SynthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One synthetic session: the same settings give the same rows, byte for byte."""
 
-    regime: RegimeName = "calibrated"  # null | planted | planted-maker | calibrated
-    markets: int = 96  # markets in all
-    strikes: int = 0  # markets of one event; 0: the regime's own (1; calibrated 6, and some mirror pairs)
-    hours: float = 0.0  # life of a market; 0: the regime's own (0.5; calibrated 2)
-    waves: int = 4  # events live one after another in so many waves, so that they can be split by time
-    updates: int = 0  # about so many updates in all, instead of `hours`; 0: as `hours` gives
-    seed: int = 0  # of everything
-    start_ns: int = 1_767_625_200_000_000_000  # when the first markets open (2026-01-05 15:00 UTC)
-    feed_ms: float = 50.0  # from exchange to us
-    jitter_ms: float = 2.0  # mean of an even extra delay; the order of arrival stays that of the exchange
-    grid: GridName = "cent"  # cent | deci | tapered | finest | mixed (cent, deci and tapered by market)
-    width_ticks: float = 0.0  # w of every market in ticks; 0: drawn as the regime says
-    theta: float = 0.9  # odds that a signal points the right way (planted)
-    jump_cents: int = 8  # by which p jumps after a signal (planted)
-    signal_mean_s: float = 60.0  # mean time between signals (planted)
-    signal_length_s: float = 3.0  # from the signal to the jump (planted)
-    signal_factor: int = 4  # of the resting size on the side of the signal (planted)
-    position_limit: int = 50  # contracts, of the oracle that the session is measured by (planted)
-    uninformed: float | None = None  # share of uninformed taker orders; unset: takers lose 1.1 % of stake
-    gaps_per_hour: float = 0.0  # gaps of the recording
-    gap_s: float = 2.0  # length of a gap
-    paused_share: float = 0.0  # of events that are paused once
-    pause_s: float = 60.0  # length of a pause
-    rescheduled_share: float = 0.0  # of events whose scheduled close is moved once
-    settle: bool = True  # end markets by the venue's result
+    # Which rules: no fill can profit (null), signals (planted), uninformed takers (planted-maker), or a market like the
+    # recorded ones (calibrated).
+    regime: RegimeName = "calibrated"
+    # Markets in all.
+    markets: int = 96
+    # Markets of one event; 0: the regime's own (1; calibrated 6, and some mirror pairs).
+    strikes: int = 0
+    # Life of a market, h; 0: the regime's own (0.5; calibrated 2).
+    hours: float = 0.0
+    # Events live one after another in so many waves, so that they can be split by time.
+    waves: int = 4
+    # About so many updates in all, instead of `hours`; 0: as `hours` gives.
+    updates: int = 0
+    # Seed of everything that is drawn.
+    seed: int = 0
+    # When the first markets open, ns; by default 2026-01-05 15:00 UTC.
+    start_ns: int = 1_767_625_200_000_000_000
+    # Delay from the exchange to us, ms.
+    feed_ms: float = 50.0
+    # Mean of an even extra delay, ms; the order of arrival stays that of the exchange.
+    jitter_ms: float = 2.0
+    # Price grid; mixed: cent, deci and tapered, by event.
+    grid: GridName = "cent"
+    # Width w of every market's quotes, ticks; 0: drawn as the regime says.
+    width_ticks: float = 0.0
+    # Odds that a signal points the right way (planted).
+    theta: float = 0.9
+    # How far p jumps after a signal, cents (planted).
+    jump_cents: int = 8
+    # Mean time between signals, s (planted).
+    signal_mean_s: float = 60.0
+    # Time from a signal to its jump, s (planted).
+    signal_length_s: float = 3.0
+    # Factor of the resting size on the side of a signal (planted).
+    signal_factor: int = 4
+    # Position limit of the oracle that measures the session, contracts (planted).
+    position_limit: int = 50
+    # Share of uninformed taker orders; unset: takers lose 1.1 % of stake.
+    uninformed: float | None = None
+    # Gaps of the recording per hour, on average.
+    gaps_per_hour: float = 0.0
+    # Length of a gap, s.
+    gap_s: float = 2.0
+    # Share of events that are paused once.
+    paused_share: float = 0.0
+    # Length of a pause, s.
+    pause_s: float = 60.0
+    # Share of events whose scheduled close is moved once.
+    rescheduled_share: float = 0.0
+    # End markets by the venue's result.
+    settle: bool = True
 
     def __post_init__(self) -> None:
         """ConfigError on a value out of range or on settings that contradict each other."""
