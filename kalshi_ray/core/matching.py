@@ -31,7 +31,7 @@ SNAPSHOT_LEVEL, SNAPSHOT_END, DELTA, TRADE, GAP, STATUS, FEE, SETTLEMENT = (
     int(Kind.FEE),
     int(Kind.SETTLEMENT),
 )
-ACTIVE, INACTIVE = int(Status.ACTIVE), int(Status.INACTIVE)
+ACTIVE, INACTIVE, FINALIZED = int(Status.ACTIVE), int(Status.INACTIVE), int(Status.FINALIZED)
 CREATE, AMEND, CANCEL = int(CommandKind.CREATE), int(CommandKind.AMEND), int(CommandKind.CANCEL)
 ACK, REFUSE, FILL, DONE = int(OrderEvent.ACK), int(OrderEvent.REFUSE), int(OrderEvent.FILL), int(OrderEvent.DONE)
 GTC = int(TimeInForce.GTC)
@@ -350,6 +350,7 @@ def advance_venue(venue, rules, updates, values, until):  # type: ignore[no-unty
             venue.maker_ppm = values[update.size + 1]
         elif kind == SETTLEMENT:
             _cancel_all(venue, rules)
+            venue.status = FINALIZED
     if venue.next_own_ns <= until:
         _own_events(venue, rules, until, False)
     venue.clock_ns = max(venue.clock_ns, until)
