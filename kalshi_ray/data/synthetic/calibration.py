@@ -79,15 +79,23 @@ class Regime:
 
 
 REGIMES: dict[str, Regime] = {
-    "null": Regime(0.7, 0.0, 0.1, 0.03, (1.0, 6.0), (0.15, 0.85), LEVEL_CONTRACTS, 1, 0.5, 0.4),
-    "planted": Regime(0.9, 0.0, 0.06, 0.02, (2.0, 2.0), (0.35, 0.65), [(0, 500), (1, 700)], 1, 0.5, 0.0, signals=True),
+    "null": Regime(
+        noise=0.7, flicker=0.0, news=0.1, trade=0.03, width=(1.0, 6.0), start=(0.15, 0.85), levels=LEVEL_CONTRACTS,
+        strikes=1, hours=0.5, news_cents=0.4,
+    ),
+    "planted": Regime(
+        noise=0.9, flicker=0.0, news=0.06, trade=0.02, width=(2.0, 2.0), start=(0.35, 0.65),
+        levels=[(0, 500), (1, 700)], strikes=1, hours=0.5, news_cents=0.0, signals=True,
+    ),
     "planted-maker": Regime(
-        0.6, 0.0, 0.05, 0.35, (2.0, 2.0), (0.25, 0.75), [(0, 20), (1, 80)], 1, 0.5, 0.4, mixed_takers=True
+        noise=0.6, flicker=0.0, news=0.05, trade=0.35, width=(2.0, 2.0), start=(0.25, 0.75), levels=[(0, 20), (1, 80)],
+        strikes=1, hours=0.5, news_cents=0.4, mixed_takers=True,
     ),
     "calibrated": Regime(
-        0.50, 0.43, 0.03, 0.04, (0.1, 0.6), (0.05, 0.95), LEVEL_CONTRACTS, 6, 2.0, 0.4, mixed_takers=True
+        noise=0.50, flicker=0.43, news=0.03, trade=0.04, width=(0.1, 0.6), start=(0.05, 0.95), levels=LEVEL_CONTRACTS,
+        strikes=6, hours=2.0, news_cents=0.4, mixed_takers=True,
     ),
-}
+}  # fmt: skip
 HOLD_RATE = 2.5  # size noise per second during a signal: several decisions fall into its 3 s
 MIRROR_SHARE = 0.3  # of events of `calibrated` that are one market and its mirror image
 BREADTH = (0.05, 0.3)  # odds that a flicker widens, by market
