@@ -11,20 +11,20 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
-from numba.core import config
+from numba.core import config, types
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 COMPILED = not config.DISABLE_JIT
-_FOLDERS_WITH_KERNELS = ("core", "env", "data")
+_FOLDERS_WITH_KERNELS = ("core", "env", "data", "evaluate", "policy", "train")
 
 
 @cache
@@ -56,6 +56,16 @@ def cache_folder() -> Path:
     raise OSError(f"no folder for compiled kernels is writable: tried {tried}; set NUMBA_CACHE_DIR")
 
 
+def _compile_alike(template: Callable[..., Any], arguments: Any, named: Any) -> Any:
+    """Compile a callee once for int64, not once more for every constant and every width that callers pass."""
+    return template([_widened(kind) for kind in arguments], {name: _widened(kind) for name, kind in named.items()})
+
+
+def _widened(kind: Any) -> Any:
+    plain = types.unliteral(kind)
+    return types.int64 if isinstance(plain, types.Integer) and plain.bitwidth < 64 else plain
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` on first call: no Python objects, no GIL, no bounds checks, IEEE arithmetic."""
     chosen = config.CACHE_DIR
@@ -64,6 +74,8 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
         compiled = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = chosen
+    if COMPILED:
+        compiled.get_call_template = partial(_compile_alike, compiled.get_call_template)
     return cast("Callable[P, R]", compiled)
 
 

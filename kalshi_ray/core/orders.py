@@ -113,6 +113,9 @@ ORDER = np.dtype(
         ("amended_price", np.int32),
         ("amended_size", np.int64),
         ("amended_expires_ns", np.int64),
+        ("amended_ns", np.int64),  # when it was decided, and on which best prices
+        ("amended_bid", np.int32),
+        ("amended_ask", np.int32),
         ("queue", np.int64),  # lots we believe in front of us, by the public book and prints alone
         ("bid_at_send", np.int32),  # best prices in pips when it was decided: what the spread cost is measured by
         ("ask_at_send", np.int32),

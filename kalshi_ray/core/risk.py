@@ -296,6 +296,9 @@ def send_order(trader, rules, plan, side, tick, price, size, immediate, reduce_o
         order.amended_price = price
         order.amended_size = command.size
         order.amended_expires_ns = expires
+        order.amended_ns = now
+        order.amended_bid = trader.mark_bid
+        order.amended_ask = trader.mark_ask
         return
     command.kind = CREATE
     command.size = size

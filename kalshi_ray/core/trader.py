@@ -284,9 +284,15 @@ def mark(trader):  # type: ignore[no-untyped-def]
         if book.best[1] < book.levels:
             trader.best_ask = trader.mark_ask = book.prices[book.best[1]]
             trader.ask_size = shown(book, 1, book.best[1])
-    trader.equity = equity(trader.account, trader.mark_bid, trader.mark_ask)
-    trader.peak_equity = max(trader.peak_equity, trader.equity)
-    trader.drawdown = max(trader.drawdown, trader.peak_equity - trader.equity)
+    note_equity(trader, equity(trader.account, trader.mark_bid, trader.mark_ask))
+
+
+@kernel
+def note_equity(trader, value):  # type: ignore[no-untyped-def]
+    """Set the equity, its peak and its deepest fall."""
+    trader.equity = value
+    trader.peak_equity = max(trader.peak_equity, value)
+    trader.drawdown = max(trader.drawdown, trader.peak_equity - value)
 
 
 @kernel
@@ -344,6 +350,9 @@ def hear(trader, rules, message):  # type: ignore[no-untyped-def]
         order.price = order.amended_price
         order.size = order.amended_size
         order.expires_ns = order.amended_expires_ns
+        order.sent_ns = order.amended_ns
+        order.bid_at_send = order.amended_bid
+        order.ask_at_send = order.amended_ask
         if requeued:
             order.queue = shown(trader.book, order.side, order.tick)
     elif message.event == ACK:

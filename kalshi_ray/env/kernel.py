@@ -32,6 +32,7 @@ from kalshi_ray.core.trader import (
     is_decidable,
     is_notice,
     mark,
+    note_equity,
     see_notice,
     see_update,
     start_trader,
@@ -45,6 +46,8 @@ FILL_EVENT = int(OrderEvent.FILL)
 SETTLEMENT = int(Kind.SETTLEMENT)
 
 DECISION, TAPE_END, SETTLED = 0, 1, 2
+
+LEAVE, START, BY_ACTION, BY_QUOTE = 0, 1, 2, 3  # what to do with a row
 
 
 @kernel
@@ -150,15 +153,6 @@ def _advance(row, trader, venue, progress, rules, updates, values, grids, fills,
 
 
 @kernel
-def _close_books(row, trader, venue, progress, rules, updates, values, fills, fill_count):  # type: ignore[no-untyped-def]
-    """The end of an episode: what reached the exchange is heard, the rest is dropped; the position is marked."""
-    advance_venue(venue, rules, updates, values, trader.now_ns)
-    _show_taken(trader, venue, progress.stop, NEVER)
-    _deliver(row, trader, venue, progress, rules, fills, fill_count, True)
-    mark(trader)
-
-
-@kernel
 def _ladder_value(trader):  # type: ignore[no-untyped-def]
     """Micros that walking the shown depth would bring for the whole position, taker fees paid; 0 at an unknown book."""
     book = trader.book
@@ -178,7 +172,21 @@ def _ladder_value(trader):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _record_episode(row, trader, progress, rules, position, ladder, settled, episode):  # type: ignore[no-untyped-def]
+def _close_books(row, trader, venue, progress, rules, updates, values, fills, fill_count, settled, episode):  # type: ignore[no-untyped-def]
+    """The end of an episode: what reached the exchange is heard, the rest is dropped; mark, and settle if possible."""
+    advance_venue(venue, rules, updates, values, trader.now_ns)
+    _show_taken(trader, venue, progress.stop, NEVER)
+    _deliver(row, trader, venue, progress, rules, fills, fill_count, True)
+    mark(trader)
+    episode.position_end = trader.account.position
+    episode.ladder_value = _ladder_value(trader)
+    if settled:
+        settle(trader.account, trader.settlement)
+        note_equity(trader, trader.account.cash)
+
+
+@kernel
+def _record_episode(row, trader, progress, rules, settled, episode):  # type: ignore[no-untyped-def]
     episode.row = row
     episode.view_index = progress.view_index
     episode.steps = trader.decisions
@@ -189,7 +197,6 @@ def _record_episode(row, trader, progress, rules, position, ladder, settled, epi
     episode.equity_start = rules.bankroll
     episode.equity_end = trader.equity
     episode.cash_end = trader.account.cash
-    episode.position_end = position
     episode.reward_sum = progress.reward_sum
     episode.fees = trader.account.fees
     episode.refund = trader.account.refund
@@ -207,7 +214,6 @@ def _record_episode(row, trader, progress, rules, position, ladder, settled, epi
     episode.clipped = trader.clipped
     episode.max_drawdown = trader.drawdown
     episode.peak_exposure = trader.peak_exposure
-    episode.ladder_value = ladder
     episode.mark_bid = trader.mark_bid
     episode.mark_ask = trader.mark_ask
 
@@ -300,77 +306,52 @@ def _observe(row, trader, rules, facts, flat, index, low, high, actions, observa
 
 
 @kernel
-def reset_rows(traders, venues, progresses, rules, tape, layout, log, observation, mask):  # type: ignore[no-untyped-def]
-    """Start every row and write its first observation and mask."""
-    facts, flat, index, low, high, actions = layout
-    fills, fill_count = log[0], log[1]
-    for row in range(traders.shape[0]):
-        start_next(row, traders, venues, progresses, rules[0], tape, fills, fill_count)
-        _observe(row, traders[row], rules[0], facts, flat, index, low, high, actions, observation, mask)
+def play_rows(traders, venues, progresses, rules, reward_rules, tape, layout, log, wanted, out):  # type: ignore[no-untyped-def]
+    """Do with every row what its verb says: leave it, start its next episode, or step it by its action or its quote.
 
-
-@kernel
-def step_rows(traders, venues, progresses, rules, reward_rules, tape, layout, log, decision, out):  # type: ignore[no-untyped-def]
-    """Step every row that is not skipped: its action or quote, the run to its next decision, its reward.
-
-    Ended rows write their last observation and start their next episode in the same step.
+    A step runs to the next decision and is rewarded for it. An ended row writes its last observation and starts its
+    next episode in the same step.
     """
-    updates, values, grids = tape[0], tape[1], tape[3]
-    views, siblings, sibling_start = tape[4], tape[7], tape[8]
-    fills, fill_count, episodes, episode_count = log
-    wanted, quotes, quoting, skip = decision
-    observation, mask, reward, terminated, truncated, final_observation, final_mask, elapsed = out
+    updates, values, grids, views, siblings, sibling_start = tape[0], tape[1], tape[3], tape[4], tape[7], tape[8]
     facts, flat, index, low, high, actions = layout
+    fills, fill_count, episodes, episode_count = log
+    verbs, chosen, quotes = wanted
+    observation, mask, reward, terminated, truncated, final_observation, final_mask, elapsed = out
     rule = rules[0]
     for row in range(traders.shape[0]):
-        if skip[row]:
+        verb = verbs[row]
+        if verb == LEAVE:
             continue
         trader, venue, progress = traders[row], venues[row], progresses[row]
-        reward[row] = 0.0
-        terminated[row] = False
-        truncated[row] = False
-        elapsed[row] = 0.0
-        if progress.idle:
-            continue
-        began = trader.now_ns
-        if quoting:
-            hold = decide_quote(trader, rule, quotes[row])
-        else:
-            hold = decide_action(trader, rule, actions, wanted[row])
-        for at in range(trader.command_count):
-            accept_command(venue, rule, trader.commands[at], began)
-        decided(trader, hold)
-        outcome = _advance(row, trader, venue, progress, rule, updates, values, grids, fills, fill_count)
-        if outcome == DECISION and not (rule.max_decisions > 0 and trader.decisions >= rule.max_decisions):
-            reward[row] = _reward(trader, progress, reward_rules[0], hold)
-            elapsed[row] = (trader.now_ns - began) / SECOND
+        reward[row], elapsed[row], terminated[row], truncated[row] = 0.0, 0.0, False, False
+        over = verb == START
+        if verb != START and not progress.idle:
+            began = trader.now_ns
+            if verb == BY_QUOTE:
+                hold = decide_quote(trader, rule, quotes[row])
+            else:
+                hold = decide_action(trader, rule, actions, chosen[row])
+            for at in range(trader.command_count):
+                accept_command(venue, rule, trader.commands[at], began)
+            decided(trader, hold)
+            outcome = _advance(row, trader, venue, progress, rule, updates, values, grids, fills, fill_count)
+            over = outcome != DECISION or (rule.max_decisions > 0 and trader.decisions >= rule.max_decisions)
+            settled = outcome == SETTLED
+            episode = episodes[episode_count[0]]
+            if over:
+                _close_books(row, trader, venue, progress, rule, updates, values, fills, fill_count, settled, episode)
             if siblings.shape[0] > 0:
                 _see_siblings(trader, views[trader.view_index], siblings, sibling_start)
-            _observe(row, trader, rule, facts, flat, index, low, high, actions, observation, mask)
-            continue
-        _close_books(row, trader, venue, progress, rule, updates, values, fills, fill_count)
-        _end_episode(row, trader, progress, rule, outcome == SETTLED, episodes[episode_count[0]])
-        reward[row] = _reward(trader, progress, reward_rules[0], hold)
-        episodes[episode_count[0]].reward_sum = progress.reward_sum
-        episode_count[0] += 1
-        elapsed[row] = (trader.now_ns - began) / SECOND
-        terminated[row] = outcome == SETTLED
-        truncated[row] = outcome != SETTLED
-        _observe(row, trader, rule, facts, flat, index, low, high, actions, final_observation, final_mask)
-        start_next(row, traders, venues, progresses, rule, tape, fills, fill_count)
+            reward[row] = _reward(trader, progress, reward_rules[0], hold)
+            elapsed[row] = (trader.now_ns - began) / SECOND
+            if over:
+                _record_episode(row, trader, progress, rule, settled, episode)
+                episode_count[0] += 1
+                terminated[row], truncated[row] = settled, not settled
+                _observe(row, trader, rule, facts, flat, index, low, high, actions, final_observation, final_mask)
+        if over:
+            start_next(row, traders, venues, progresses, rule, tape, fills, fill_count)
         _observe(row, trader, rule, facts, flat, index, low, high, actions, observation, mask)
-
-
-@kernel
-def _end_episode(row, trader, progress, rules, settled, episode):  # type: ignore[no-untyped-def]
-    """Settle where the venue has spoken, and write the record of the episode."""
-    position, ladder = trader.account.position, _ladder_value(trader)
-    if settled:
-        settle(trader.account, trader.settlement)
-        trader.equity = trader.account.cash
-        trader.peak_equity = max(trader.peak_equity, trader.equity)
-        trader.drawdown = max(trader.drawdown, trader.peak_equity - trader.equity)
-    _record_episode(row, trader, progress, rules, position, ladder, settled, episode)
 
 
 @kernel

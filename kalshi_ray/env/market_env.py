@@ -22,7 +22,7 @@ from kalshi_ray.core.rules import PPM
 from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.core.trader import trader_dtype
 from kalshi_ray.core.venue import venue_dtype
-from kalshi_ray.env.kernel import reset_rows, step_rows
+from kalshi_ray.env.kernel import BY_ACTION, BY_QUOTE, LEAVE, START, play_rows
 from kalshi_ray.env.records import EPISODE, FILL, PROGRESS
 from kalshi_ray.env.samplers import DONE, Sampler, ViewSampler
 from kalshi_ray.env.settings import EnvSettings
@@ -125,7 +125,7 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         self._kept_episodes: list[NDArray[np.void]] = []
         self._no_quotes = as_rows(np.zeros(rows, QUOTE))
         self._no_actions = np.zeros(rows, np.int64)
-        self._no_skip = np.zeros(rows, np.bool_)
+        self._verbs = {verb: np.full(rows, verb, np.uint8) for verb in (START, BY_ACTION, BY_QUOTE)}
 
     def seed_rows(self, seed: int) -> None:
         """Restart the latency draws of every row."""
@@ -166,22 +166,19 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         """Start an episode in every row and write its first observation and mask."""
         for row in range(self.num_envs):
             self._choose_next(row)
-        reset_rows(
-            self._traders, self._venues, self._progress, self._rules, self._tape, self._layout_arrays, self._log,
-            batch.observation, batch.mask,
-        )  # fmt: skip
+        self._play(self._verbs[START], self._no_actions, self._no_quotes, batch)
         self._refill()
 
     def step_into(self, actions: NDArray[np.int64], batch: Batch) -> None:
         """Step every row with its action id; ended rows start anew in the same step."""
         self._check_actions(actions)
-        self._step(actions, self._no_quotes, 0, self._no_skip, batch)
+        self._play(self._verbs[BY_ACTION], actions, self._no_quotes, batch)
 
     def step_quotes_into(self, quotes: NDArray[np.void], batch: Batch) -> None:
         """Step every row with its desired orders, [B] QUOTE records, through the same risk, matching and fees."""
         if quotes.dtype != QUOTE or quotes.shape != (self.num_envs,):
             raise UsageError(f"quotes must be {self.num_envs} QUOTE records, got {quotes.dtype} {quotes.shape}")
-        self._step(self._no_actions, as_rows(quotes), 1, self._no_skip, batch)
+        self._play(self._verbs[BY_QUOTE], self._no_actions, as_rows(quotes), batch)
 
     def _check_actions(self, actions: NDArray[np.int64]) -> None:
         if actions.shape != (self.num_envs,) or actions.dtype != np.int64:
@@ -192,21 +189,19 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
                 f"{self._actions.name}, which has ids 0 to {self._actions.size - 1}"
             )
 
-    def _step(self, actions: Any, quotes: Any, quoting: int, skip: NDArray[np.bool_], batch: Batch) -> None:
-        step_rows(*self._arguments(actions, quotes, quoting, skip, batch))
+    def _play(self, verbs: NDArray[np.uint8], actions: Any, quotes: Any, batch: Batch) -> None:
+        play_rows(*self._arguments(verbs, actions, quotes, batch))
         if self._fill_count[0] or self._episode_count[0]:
             self.keep_logs()
 
-    def _arguments(
-        self, actions: Any, quotes: Any, quoting: int, skip: NDArray[np.bool_], batch: Batch
-    ) -> tuple[Any, ...]:
+    def _arguments(self, verbs: NDArray[np.uint8], actions: Any, quotes: Any, batch: Batch) -> tuple[Any, ...]:
         out = (
             batch.observation, batch.mask, batch.reward, batch.terminated, batch.truncated,
             batch.final_observation, batch.final_mask, batch.elapsed,
         )  # fmt: skip
         return (
             self._traders, self._venues, self._progress, self._rules, self._reward_rules, self._tape,
-            self._layout_arrays, self._log, (actions, quotes, quoting, skip), out,
+            self._layout_arrays, self._log, (verbs, actions, quotes), out,
         )  # fmt: skip
 
     def bind_step(self, actions: NDArray[np.int64], batch: Batch) -> Callable[[], None]:
@@ -214,7 +209,7 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
 
         The caller puts in known ids only, and calls `keep_logs` after a step that ended an episode or logged fills.
         """
-        return partial(step_rows, *self._arguments(actions, self._no_quotes, 0, self._no_skip, batch))
+        return partial(play_rows, *self._arguments(self._verbs[BY_ACTION], actions, self._no_quotes, batch))
 
     def keep_logs(self) -> None:
         """Move what the kernel logged to where `take_fills` and `take_episodes` find it; choose the next episodes."""
@@ -271,7 +266,7 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         actions = np.asarray(actions, np.int64)
         self._check_actions(actions)
         batch, fresh = self._batch, self._reset_due.copy()
-        self._step(actions, self._no_quotes, 0, fresh, batch)
+        self._play(np.where(fresh, LEAVE, BY_ACTION).astype(np.uint8), actions, self._no_quotes, batch)
         batch.reward[fresh], batch.terminated[fresh], batch.truncated[fresh] = 0.0, False, False
         batch.elapsed[fresh] = 0.0
         ended = batch.terminated | batch.truncated
