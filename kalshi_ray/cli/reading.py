@@ -91,8 +91,8 @@ def validate(ctx: typer.Context, session: SessionId, config: ConfigFile = None, 
         show(table(f"Findings in {session}", ("", "check", "count", "what", "where first"), rows, right=("count",)))
         say(f"{report.updates:,} updates checked; {len(report.findings)} kinds of findings")
     if not report.is_valid:
-        errors = sum(f.severity == "error" for f in report.findings)
-        raise SessionDamaged(f"session {session} has {errors} kinds of errors", remedy="They are listed above")
+        names = ", ".join(f.name for f in report.findings if f.severity == "error")
+        raise SessionDamaged(f"session {session} has errors: {names}", remedy="The table above says where")
 
 
 def view(

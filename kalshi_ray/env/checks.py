@@ -13,8 +13,9 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check
 from numpy.typing import NDArray
 
 from kalshi_ray.core.tape import ViewPack
-from kalshi_ray.env.market_env import MarketEnv, MarketVectorEnv
+from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.env.settings import PER_MICRO, EnvSettings
+from kalshi_ray.env.single import MarketEnv
 from kalshi_ray.errors import ContractError, UsageError
 from kalshi_ray.telemetry import Progress
 

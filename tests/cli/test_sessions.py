@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from kalshi_ray.cli.app import run
+from kalshi_ray.env import checks
+from kalshi_ray.errors import ContractError
 
 SMALL = ["--regime", "planted", "--markets", "4", "--hours", "0.05", "--seed", "3"]
 
@@ -49,7 +51,7 @@ def test_the_same_settings_make_the_same_session(answer: Any, store: Path) -> No
 
 def test_analyze_gives_every_market_and_the_reason_for_each_left_out(answer: Any, store: Path, tmp_path: Path) -> None:
     page = tmp_path / "deep" / "page.html"
-    report = answer("sessions", "analyze", "demo", "--edge", "--html", str(page), "--selection.min_quarters=4")
+    report = answer("sessions", "analyze", "demo", "--edge", "--html", str(page), "--selection.min_trades=9999")
     assert len(report["markets"]) == 4
     assert {line["ticker"] for line in report["rejected"]} == {m["ticker"] for m in report["markets"]}
     assert report["edge"] is not None
@@ -69,7 +71,7 @@ def test_validate_exits_with_1_on_a_damaged_file(answer: Any, store: Path, capsy
     assert run(["sessions", "validate", "broken", "--store", str(store)]) == 1
     streams = capsys.readouterr()
     assert "checksum" in streams.out
-    assert streams.err.startswith("error: session broken has 1 kinds of errors")
+    assert streams.err.startswith("error: session broken has errors")
     assert run(["sessions", "delete", "broken", "--rows", str(made["updates"]), "--store", str(store)]) == 0
 
 
@@ -125,6 +127,22 @@ def test_an_unknown_session_is_refused_with_the_known_ones(capsys: pytest.Captur
 def test_a_second_session_of_one_name_is_refused(capsys: pytest.CaptureFixture[str], store: Path) -> None:
     assert run(["sessions", "synth", "demo", "--store", str(store), *SMALL]) == 2
     assert "demo" in capsys.readouterr().err
+
+
+def test_the_environment_keeps_its_contract(answer: Any) -> None:
+    found = answer("env", "check", "demo", "--steps", "400", "--env.max_decisions", "50")["checks"]
+    assert [check["name"] for check in found if check["state"] == "failed"] == []
+    skipped = {check["name"] for check in found if check["state"] == "skipped"}
+    assert skipped <= {"stable-baselines3"}
+
+
+def test_a_broken_contract_exits_with_1(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breach(bench: object) -> str:
+        raise ContractError("money from nowhere")
+
+    monkeypatch.setattr(checks, "CHECKS", {"money": breach})
+    found = answer("env", "check", "demo", code=1)
+    assert found["checks"][0]["detail"] == "ContractError: money from nowhere"
 
 
 def test_describe_names_every_feature_and_action(answer: Any) -> None:
