@@ -329,10 +329,13 @@ def _described(kind: Any) -> str:
 
 def _comments(source: str) -> dict[str, str]:
     notes: dict[int, tuple[int, str]] = {}  # line: (column of the text, text)
+    alone: set[int] = set()  # lines that hold nothing else
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             text = token.string.lstrip("# ")
             notes[token.start[0]] = (token.end[1] - len(text), text.rstrip())
+            if not token.line[: token.start[1]].strip():
+                alone.add(token.start[0])
     body = ast.parse(source).body[0]
     found: dict[str, str] = {}
     if not isinstance(body, ast.ClassDef):
@@ -343,13 +346,13 @@ def _comments(source: str) -> dict[str, str]:
         line = node.end_lineno or node.lineno
         if line in notes:
             parts = [notes[line][1]]
-            while line + 1 in notes and notes[line + 1][0] > node.col_offset + 4:  # continued below, further right
+            while line + 1 in alone and notes[line + 1][0] > node.col_offset + 4:  # continued below, further right
                 line += 1
                 parts.append(notes[line][1])
         else:
             above = node.lineno - 1
             parts = []
-            while above in notes and notes[above][0] == node.col_offset + 2:
+            while above in alone and notes[above][0] == node.col_offset + 2:
                 parts.insert(0, notes[above][1])
                 above -= 1
         found[node.target.id] = " ".join(parts)

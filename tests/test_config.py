@@ -35,8 +35,8 @@ class Train(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Market(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    decision_ms: int = 250
-    lifetime_s: int = 30
+    decision_ms: int = 250  # between two decisions
+    lifetime_s: int = 30  # of a resting order
 
     def __post_init__(self) -> None:
         if self.decision_ms <= 0:
@@ -153,6 +153,11 @@ def test_the_meaning_of_a_field_is_the_comment_beside_it() -> None:
     assert meanings["train.steps"] == "environment steps"
     assert meanings["train.network.hidden"] == "width of each layer"
     assert meanings["train.masks"] == ""
+
+
+def test_a_comment_beside_the_next_field_is_not_of_this_one() -> None:
+    meanings = {leaf.key: leaf.meaning for leaf in config.leaves(Root)}
+    assert (meanings["env.decision_ms"], meanings["env.lifetime_s"]) == ("between two decisions", "of a resting order")
 
 
 def test_the_template_changes_nothing_until_it_is_edited(tmp_path: Path) -> None:
