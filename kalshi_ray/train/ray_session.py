@@ -64,6 +64,8 @@ def _open(settings: RaySettings) -> None:
             pass
     if settings.store_mib < SMALLEST_STORE_MIB:
         raise ConfigError(f"ray.store_mib = {settings.store_mib}: Ray needs at least {SMALLEST_STORE_MIB}")
+    # Ray's core warns once for every env runner that its arguments lie in the object store, where the views belong.
+    os.putenv("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray.init(
         address="local",
         num_cpus=settings.cpus or len(os.sched_getaffinity(0)),
