@@ -109,7 +109,7 @@ def test_the_axis_is_told_by_books_that_would_cross(tmp_path: Path) -> None:
     ],
 )
 def test_an_axis_that_cannot_be_told_has_to_be_said(tmp_path: Path, frames: list[Any]) -> None:
-    with pytest.raises(ConfigError, match=r"cannot be told from its books. Say what the subscribe command said"):
+    with pytest.raises(ConfigError, match=r"cannot be told from its books. Set frames.use_yes_price to true or false"):
         imported(tmp_path, frames)
     assert imported(tmp_path, frames, use_yes_price=False).manifest.updates > 0
 
@@ -268,7 +268,7 @@ def test_the_life_of_a_market_is_rows(tmp_path: Path) -> None:
         ('{"type":"trade","msg":{}}\n', WireError, r"line 1: trade: .*market_ticker"),
         ('{"timestamp":1}', WireError, r"line 1 has no field 'msg' beside timestamp"),
         ('{"timestamp":"noon","msg":{}}', WireError, r"line 1: 'noon' is not a time"),
-        ('{"timestamp":"2026-01-01T00:00:00","msg":{}}', DataError, r"name no zone"),
+        ('{"timestamp":"2026-01-01T00:00:00","msg":{}}', ConfigError, r"line 1 name no zone. Set frames.time_zone"),
         ('{"timestamp":1790000000000000000,"msg":{"type":"ok"}}', NothingToDo, "no market with a book or a print"),
     ],
 )
@@ -287,6 +287,14 @@ def test_a_name_that_exists_is_refused_before_reading(tmp_path: Path) -> None:
     imported(tmp_path, [book("KXA-26-T1", *DEEP, seq=1)])
     with pytest.raises(UsageError, match=r"session 's' exists"):
         import_session(open_store(str(tmp_path / "store")), "s", FrameFiles(paths=("nowhere",)), ImportOptions())
+
+
+def test_files_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
+    for name, recv_ns in (("a.jsonl", START + 10**9), ("b.jsonl", START)):
+        (tmp_path / name).write_text(json.dumps({"timestamp": recv_ns, "msg": book("KXA-26-T1", *DEEP, seq=1)}))
+    source = FrameFiles(paths=(str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl")), use_yes_price=False)
+    with pytest.raises(UsageError, match=r"b.jsonl begins 1.000 s before .* Name the 2 files in the order"):
+        import_session(open_store(str(tmp_path / "store")), "s", source)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -80,10 +80,13 @@ def test_prints_beside_quotes_stand_in_order_of_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (("E-1", 0, "0", "1", ""), "'price', row 0: a price of 0 pips, expected between 0 and"),
-        (("E-1", 0, "100", "1", ""), "a price of 10000 pips"),
-        (("E-1", 0, "45", "0", ""), "'size', row 0: a size of 0 lots, expected above 0"),
-        (("E-1", 0, "45", "0.001", ""), "'size' holds what is not a size"),
+        (
+            ("E-1", 0, "0", "1", ""),
+            "prints.csv, line 2: column 'price' holds '0', expected a price between 0 and one dollar",
+        ),
+        (("E-1", 0, "100", "1", ""), "'price' holds '100'.*trades.unit is cents"),
+        (("E-1", 0, "45", "0", ""), "column 'size' holds '0', expected a size above 0"),
+        (("E-1", 0, "45", "0.001", ""), "'size' holds '0.001', expected a size in multiples of 1/100"),
         (("E-1", 0, "45", "1", "both"), "'taker' holds .'both'.*Expected yes, no, bid, ask or empty"),
     ],
 )

@@ -20,6 +20,7 @@ from kalshi_ray.data.session import Session
 from kalshi_ray.data.store import open_store
 from kalshi_ray.errors import ConfigError, DataError, NothingToDo, UnknownName
 
+TWO = {"t": ["E-1"] * 2, "at": [1, 2], "b": [45, 45], "a": [47, 47]}
 SOURCE = {"ticker": "t", "time": "at", "bid": "b", "ask": "a", "time_unit": "s"}
 
 
@@ -184,19 +185,50 @@ def test_local_times_follow_the_change_of_clocks(tmp_path: Path) -> None:
     ("columns", "source", "error", "message"),
     [
         ({}, {"bid": "x"}, UnknownName, "'x'.*Known: t, at, b, a"),
-        ({"at": ["2025-12-04T12:27:16"]}, {"time_unit": "auto"}, DataError, "name no zone"),
+        (
+            {"at": ["2025-12-04T12:27:16"]},
+            {"time_unit": "auto"},
+            ConfigError,
+            "'at' name no zone. Set quotes.time_zone",
+        ),
         ({"at": ["2025-12-04T12:27:16"]}, {"time_unit": "auto", "time_zone": "Mars/X"}, ConfigError, "no time zone"),
-        ({"at": [1_500_000_000]}, {"time_unit": "auto"}, DataError, "numbers of unknown unit"),
-        ({"at": ["noon"]}, {"time_unit": "iso"}, DataError, "'at'"),
-        ({"at": [None]}, {}, DataError, "'at' has 1 empty cells"),
+        (
+            {"at": [1_500_000_000]},
+            {"time_unit": "auto"},
+            ConfigError,
+            "1500000000, of unknown unit. Set quotes.time_unit",
+        ),
+        (
+            TWO | {"at": ["2025-12-04T12:27:16Z", "noon"]},
+            {"time_unit": "iso"},
+            DataError,
+            "row 1: .*'noon', expected an ISO",
+        ),
+        ({"at": [None]}, {}, DataError, "'at' holds None, expected a time in every row"),
         ({"t": pa.array([None], pa.string())}, {}, DataError, "expected a ticker in every row"),
-        ({"b": [45.5003]}, {}, DataError, "'b', row 0: .*not a price in whole units"),
-        ({"b": ["45.00001"]}, {}, DataError, "'b' holds what is not a price"),
-        ({"b": ["many"]}, {}, DataError, "'b' holds what is not a price"),
-        ({"b": [100]}, {}, DataError, "a bid of 10000 pips, expected less than .1 .*Check the unit"),
-        ({"b": [-1]}, {}, DataError, "a price of -100 pips"),
-        ({"bs": ["0"], "as": ["1"]}, {"bid_size": "bs", "ask_size": "as"}, DataError, "with a size of 0 lots"),
-        ({"t": pa.array([], pa.string()), "at": [], "b": [], "a": []}, {}, NothingToDo, "hold no rows"),
+        (
+            {"b": [45.5003]},
+            {},
+            DataError,
+            "quotes.parquet, row 0: column 'b' holds 45.5003, expected a price in multiples of 1/100",
+        ),
+        ({"b": ["45.00001"]}, {}, DataError, "'b' holds '45.00001', expected a price in multiples"),
+        (TWO | {"b": ["45", "many"]}, {}, DataError, "row 1: column 'b' holds 'many', expected a price"),
+        ({"b": [float("inf")]}, {}, DataError, "holds inf, expected a price"),
+        (
+            {"b": [100]},
+            {},
+            DataError,
+            "'b' holds 100, expected a bid below one dollar. Check the unit .* quotes.unit is cents",
+        ),
+        ({"b": [-1]}, {}, DataError, "'b' holds -1, expected a price of 0 or more"),
+        (
+            {"bs": ["0"], "as": ["1"]},
+            {"bid_size": "bs", "ask_size": "as"},
+            DataError,
+            "'bs' holds '0', expected a size above 0 where there is a quote",
+        ),
+        ({"t": pa.array([], pa.string()), "at": [], "b": [], "a": []}, {}, NothingToDo, "no rows in"),
     ],
 )
 def test_a_bad_column_is_named(
@@ -208,10 +240,27 @@ def test_a_bad_column_is_named(
     assert open_store(str(tmp_path / "store")).ids() == []
 
 
+def test_a_cell_is_named_by_its_own_file_and_line(tmp_path: Path) -> None:
+    for name, price in (("1.csv", "45"), ("2.csv", "4x5")):
+        (tmp_path / name).write_text(f"t,at,b,a\nE-1,15,44,47\nE-1,16,{price},47\n")
+    source = QuoteFiles(paths=(str(tmp_path / "1.csv"), str(tmp_path / "2.csv")), **SOURCE)
+    with pytest.raises(DataError, match=r"2\.csv, line 3: column 'b' holds '4x5'"):
+        import_session(open_store(str(tmp_path / "store")), "s", source)
+
+
+def test_a_time_that_the_clocks_skipped_says_that_the_zone_is_another(tmp_path: Path) -> None:
+    """New York went from 02:00 to 03:00 on 2025-03-09."""
+    columns = {"t": ["E-1"], "at": ["2025-03-09T02:30:00"], "b": [45], "a": [47]}
+    with pytest.raises(DataError, match=r"from 2025-03-09 02:00 on, which clocks in America/New_York skipped"):
+        imported(tmp_path, columns, time_unit="iso", time_zone="America/New_York")
+
+
 def test_options_that_exclude_each_other_are_refused() -> None:
-    with pytest.raises(ConfigError, match="YES ask or of the NO bid"):
+    with pytest.raises(ConfigError, match=r"both quotes.ask and quotes.no_bid name a column"):
         QuoteFiles(paths=(), ask="a", no_bid="n")
-    with pytest.raises(ConfigError, match="both sides or of none"):
+    with pytest.raises(ConfigError, match=r"neither quotes.ask nor quotes.no_bid"):
+        QuoteFiles(paths=())
+    with pytest.raises(ConfigError, match=r"the other does not. Give the size columns of both sides"):
         QuoteFiles(paths=(), ask="a", bid_size="s")
 
 

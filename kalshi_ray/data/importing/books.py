@@ -53,7 +53,8 @@ def _samples(source: BookFiles) -> Iterator[tuple[int, BookSnapshot]]:
     for path in source.paths:
         for line in lines_of(path):
             fields = line.fields()
-            time = time_in(_field(line, fields, source.time_field), source.time_unit, source.time_zone, line)
+            at = _field(line, fields, source.time_field)
+            time = time_in(at, source.time_unit, source.time_zone, line, form="books")
             ticker = _text(line, _field(line, fields, source.ticker_field))
             try:
                 book = decode_book(ticker, text_or_object(_field(line, fields, source.book_field)))

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kalshi_ray.core.units import Side
+from kalshi_ray.core.units import SECOND, Side
 from kalshi_ray.data.importing.lines import Line, lines_of, text_or_object, time_in
 from kalshi_ray.data.importing.options import FrameFiles
 from kalshi_ray.data.importing.rows import Recording
 from kalshi_ray.data.recording import TapeBuilder
 from kalshi_ray.data.session import Progress
-from kalshi_ray.errors import ConfigError, NothingToDo, WireError
+from kalshi_ray.errors import ConfigError, NothingToDo, UsageError, WireError
 from kalshi_ray.wire.codec import Codec
 from kalshi_ray.wire.decode import crossings
 from kalshi_ray.wire.messages import AnyMessage, BookDelta, BookSnapshot
@@ -118,8 +118,9 @@ class _Clock:
 def _received(source: FrameFiles) -> Iterator[Received]:
     """The frames of all files in order. NothingToDo if there is none."""
     mark = f'"{source.time_field}"'.encode()
-    found = False
+    found, begun = False, [0]
     for path in source.paths:
+        begins = 0
         for line in lines_of(path):
             found = True
             fields = line.fields() if mark in line.text else {}
@@ -128,10 +129,23 @@ def _received(source: FrameFiles) -> Iterator[Received]:
                 continue
             if source.frame_field not in fields:
                 raise WireError(f"{line} has no field {source.frame_field!r} beside {', '.join(fields)}")
-            time = time_in(fields[source.time_field], source.time_unit, source.time_zone, line)
+            time = time_in(fields[source.time_field], source.time_unit, source.time_zone, line, form="frames")
+            if not begins:
+                begins = _in_order(source, path, time, begun)
             yield Received(line, text_or_object(fields[source.frame_field]), time)
     if not found:
         raise NothingToDo(f"no frame in {', '.join(source.paths) or 'no file'}")
+
+
+def _in_order(source: FrameFiles, path: str, begins: int, begun: list[int]) -> int:
+    """The first receive time of a file, after those of the files before it, `begun`. UsageError if it is earlier."""
+    if begins < begun[-1]:
+        raise UsageError(
+            f"{path} begins {(begun[-1] - begins) / SECOND:,.3f} s before a file that is given before it",
+            remedy=f"Name the {len(source.paths)} files in the order they were recorded",
+        )
+    begun.append(begins)
+    return begins
 
 
 def _decode(codec: Codec, received: Received) -> AnyMessage:
@@ -161,7 +175,7 @@ def _axis(source: FrameFiles) -> bool | None:
         raise ConfigError(
             f"with use_yes_price={source.use_yes_price} {seen[crossed]} of {seen['both sides']} books are crossed, "
             f"with {not source.use_yes_price} none is",
-            remedy="Give the other setting",
+            remedy="Set frames.use_yes_price to the other",
         )
     return source.use_yes_price
 
@@ -176,5 +190,5 @@ def _has_no_side(message: AnyMessage) -> bool:
 def _untold(source: FrameFiles) -> ConfigError:
     return ConfigError(
         f"whether NO prices in {source.paths[0]} are of the NO leg or of the YES axis cannot be told from its books",
-        remedy="Say what the subscribe command said: use_yes_price true or false",
+        remedy="Set frames.use_yes_price to true or false, as the subscribe command said",
     )

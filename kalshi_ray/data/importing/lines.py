@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from kalshi_ray.data.importing.options import TimeUnit
-from kalshi_ray.data.importing.tables import from_local
+from kalshi_ray.data.importing.times import from_local, names_no_zone
 from kalshi_ray.errors import DataError, WireError
 from kalshi_ray.wire.numbers import scaled, time_of
 
@@ -56,7 +56,7 @@ def text_or_object(value: msgspec.Raw) -> bytes:
     return msgspec.json.decode(content, type=str).encode() if content.startswith(b'"') else content
 
 
-def time_in(value: msgspec.Raw, unit: TimeUnit, zone: str, where: object) -> int:
+def time_in(value: msgspec.Raw, unit: TimeUnit, zone: str, where: object, *, form: str) -> int:
     """A time in a line in nanoseconds since the epoch: a number in `unit`, or ISO 8601 text."""
     raw = bytes(value)
     text = msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else raw.decode()
@@ -64,18 +64,11 @@ def time_in(value: msgspec.Raw, unit: TimeUnit, zone: str, where: object) -> int
     try:
         if not is_iso:
             return scaled(Decimal(text), _DIGITS[unit], "time")
-        return _local_time(text, zone) if _names_no_zone(text) else time_of(text)
+        if not names_no_zone(text):
+            return time_of(text)
+        return int(from_local(np.array([time_of(text + "Z")], np.int64), zone, str(where), form)[0])
     except (WireError, InvalidOperation) as error:
         raise WireError(f"{where}: {text!r} is not a time in {unit}: {error}") from error
-
-
-def _local_time(text: str, zone: str) -> int:
-    local = np.array([time_of(text + "Z")], np.int64)
-    return int(from_local(local, zone, "the recorder's time")[0])
-
-
-def _names_no_zone(text: str) -> bool:
-    return not text.endswith(("Z", "z")) and "+" not in text and "-" not in text[10:]
 
 
 def _open(path: str) -> BinaryIO:

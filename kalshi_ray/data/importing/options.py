@@ -62,9 +62,15 @@ class QuoteFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def __post_init__(self) -> None:
         if bool(self.ask) == bool(self.no_bid):
-            raise ConfigError("give the column of the YES ask or of the NO bid, not both and not none of them")
+            came = "both quotes.ask and quotes.no_bid" if self.ask else "neither quotes.ask nor quotes.no_bid"
+            raise ConfigError(
+                f"{came} name a column", remedy="Give the column of the YES ask or of the NO bid, exactly one of them"
+            )
         if bool(self.bid_size) != bool(self.ask_size):
-            raise ConfigError("give the size columns of both sides or of none")
+            raise ConfigError(
+                "one of quotes.bid_size and quotes.ask_size names a column, the other does not",
+                remedy="Give the size columns of both sides or of none",
+            )
 
 
 class TradeFiles(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="trades"):

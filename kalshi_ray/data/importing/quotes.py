@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from kalshi_ray.core.tape import GapCause, Kind
@@ -18,8 +19,8 @@ from kalshi_ray.core.units import CONTRACT, DOLLAR, SECOND, Side
 from kalshi_ray.data.importing.market_table import Names, event_codes
 from kalshi_ray.data.importing.options import ImportOptions, QuoteFiles
 from kalshi_ray.data.importing.rows import Recording, blank_rows
-from kalshi_ray.data.importing.tables import codes_of, prices_of, read_files, sizes_of, times_of
-from kalshi_ray.errors import DataError
+from kalshi_ray.data.importing.tables import codes_of, prices_of, read_files, refusal, sizes_of
+from kalshi_ray.data.importing.times import times_of
 
 _SLOTS = 8  # places that the rows of one quote may take in the order of the tape; the last is for a gap after it
 
@@ -100,17 +101,22 @@ def _read(source: QuoteFiles, options: ImportOptions) -> tuple[Quotes, list[str]
     sizes = [source.bid_size, source.ask_size] if source.bid_size else []
     table = read_files(source.paths, [source.ticker, source.time, source.bid, ask_column, *sizes])
     market, tickers = codes_of(table, source.ticker)
-    time = times_of(table, source.time, source.time_unit, source.time_zone)
-    bid = _checked(prices_of(table, source.bid, source.unit), source.bid)
+    time = times_of(table, source.time, source.time_unit, source.time_zone, form="quotes")
+    bid = prices_of(table, source.bid, source.unit)
     ask = prices_of(table, ask_column, source.unit)
+    _refuse_where(bid < 0, table, source.bid, "a price of 0 or more")
+    _refuse_where(ask < 0, table, ask_column, "a price of 0 or more")
+    wrong_unit = f"Check the unit of the prices: quotes.unit is {source.unit}"
+    _refuse_where(bid >= DOLLAR, table, source.bid, "a bid below one dollar", wrong_unit)
     if source.no_bid:
-        ask = np.where(_checked(ask, ask_column) > 0, DOLLAR - ask, 0)
+        _refuse_where(ask >= DOLLAR, table, ask_column, "a bid below one dollar", wrong_unit)
+        ask = np.where(ask > 0, DOLLAR - ask, 0)
     else:
-        ask = np.where(ask < DOLLAR, _not_negative(ask, ask_column), 0)
+        ask = np.where(ask < DOLLAR, ask, 0)
     if sizes:
         bid_size, ask_size = (sizes_of(table, column) for column in sizes)
-        _need_sizes(bid, bid_size, source.bid_size)
-        _need_sizes(ask, ask_size, source.ask_size)
+        for price, size, column in ((bid, bid_size, source.bid_size), (ask, ask_size, source.ask_size)):
+            _refuse_where((price > 0) & (size <= 0), table, column, "a size above 0 where there is a quote")
     else:
         bid_size = ask_size = np.full(len(time), options.assumed_size * CONTRACT, np.int64)
     quotes = Quotes(market, time, bid, ask, bid_size, ask_size)
@@ -120,29 +126,9 @@ def _read(source: QuoteFiles, options: ImportOptions) -> tuple[Quotes, list[str]
     return Quotes._make(column[order] for column in quotes), tickers, backwards
 
 
-def _checked(price: NDArray[np.int64], column: str) -> NDArray[np.int64]:
-    _not_negative(price, column)
-    if (price >= DOLLAR).any():
-        row = int(np.flatnonzero(price >= DOLLAR)[0])
-        raise DataError(
-            f"column {column!r}, row {row}: a bid of {price[row]} pips, expected less than $1 ({DOLLAR} pips)",
-            remedy="Check the unit of the prices",
-        )
-    return price
-
-
-def _not_negative(price: NDArray[np.int64], column: str) -> NDArray[np.int64]:
-    if (price < 0).any():
-        row = int(np.flatnonzero(price < 0)[0])
-        raise DataError(f"column {column!r}, row {row}: a price of {price[row]} pips")
-    return price
-
-
-def _need_sizes(price: NDArray[np.int64], size: NDArray[np.int64], column: str) -> None:
-    wrong = (price > 0) & (size <= 0)
+def _refuse_where(wrong: NDArray[np.bool_], table: pa.Table, column: str, expected: str, remedy: str = "") -> None:
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise DataError(f"column {column!r}, row {row}: a quote of {price[row]} pips with a size of {size[row]} lots")
+        raise refusal(table, column, int(np.flatnonzero(wrong)[0]), expected, remedy=remedy)
 
 
 def _previous(group: NDArray[Any]) -> NDArray[np.int64]:

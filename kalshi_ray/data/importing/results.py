@@ -16,7 +16,7 @@ from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.units import DOLLAR
 from kalshi_ray.data.importing.market_lists import read_market_lists
 from kalshi_ray.data.importing.rows import blank_rows
-from kalshi_ray.data.importing.tables import times_of
+from kalshi_ray.data.importing.times import times_of
 from kalshi_ray.errors import DataError, NothingToDo, UnknownName, WireError
 from kalshi_ray.wire.numbers import pips_of_dollars
 
@@ -91,7 +91,9 @@ def _from_table(path: str, time_column: str) -> list[Result]:
         )
     if time_column and time_column not in names:
         raise UnknownName(f"column in {path}", time_column, names)
-    times = times_of(table, time_column, "auto", "").tolist() if time_column else [0] * table.num_rows
+    times = [0] * table.num_rows
+    if time_column:
+        times = times_of(table, time_column, "auto", "", form="").tolist()
     value_column = next((name for name in ("settlement_value", "settlement_value_dollars") if name in names), None)
     values = table[value_column].to_pylist() if value_column else [None] * table.num_rows
     found = []

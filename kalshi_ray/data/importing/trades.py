@@ -14,7 +14,8 @@ from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.units import DOLLAR, Side
 from kalshi_ray.data.importing.options import TradeFiles
 from kalshi_ray.data.importing.rows import Recording, blank_rows
-from kalshi_ray.data.importing.tables import codes_of, prices_of, read_files, sizes_of, times_of
+from kalshi_ray.data.importing.tables import codes_of, prices_of, read_files, refusal, sizes_of
+from kalshi_ray.data.importing.times import times_of
 from kalshi_ray.data.schema import FLAG_BLOCK
 from kalshi_ray.errors import DataError, NothingToDo, WireError
 from kalshi_ray.wire.codec import Codec
@@ -50,27 +51,24 @@ def _from_tables(source: TradeFiles) -> tuple[NDArray[np.void], list[str]]:
     table = read_files(source.paths, columns)
     rows = blank_rows(table.num_rows, Kind.TRADE)
     rows["market"], tickers = codes_of(table, source.ticker)
-    rows["exch_ns"] = rows["recv_ns"] = times_of(table, source.time, source.time_unit, source.time_zone)
+    rows["exch_ns"] = rows["recv_ns"] = times_of(table, source.time, source.time_unit, source.time_zone, form="trades")
     rows["price"] = prices_of(table, source.price, source.unit)
     rows["size"] = sizes_of(table, source.size)
     if source.taker:
         rows["taker"] = _takers(table, source.taker)
-    _check(rows, source)
+    _check(rows, table, source)
     return rows, tickers
 
 
-def _check(rows: NDArray[np.void], source: TradeFiles) -> None:
-    for name, column, wrong in (
-        ("price", source.price, (rows["price"] <= 0) | (rows["price"] >= DOLLAR)),
-        ("size", source.size, rows["size"] <= 0),
+def _check(rows: NDArray[np.void], table: pa.Table, source: TradeFiles) -> None:
+    unit = f"Check the unit of the prices: trades.unit is {source.unit}"
+    outside = (rows["price"] <= 0) | (rows["price"] >= DOLLAR)
+    for column, wrong, expected, remedy in (
+        (source.price, outside, "a price between 0 and one dollar", unit),
+        (source.size, rows["size"] <= 0, "a size above 0", ""),
     ):
         if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            expected = "between 0 and $1" if name == "price" else "above 0"
-            raise DataError(
-                f"column {column!r}, row {row}: a {name} of {rows[name][row]} {'pips' if name == 'price' else 'lots'}, "
-                f"expected {expected}"
-            )
+            raise refusal(table, column, int(np.flatnonzero(wrong)[0]), expected, remedy=remedy)
 
 
 def _takers(table: pa.Table, column: str) -> NDArray[np.int8]:
