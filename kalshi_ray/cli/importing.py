@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from kalshi_ray import config as config_file
@@ -28,7 +29,9 @@ Files = list[Path] | None
 
 def add_to(app: typer.Typer) -> None:
     """Register the command in the group of sessions."""
-    app.command("import", cls=settings_command("importing", aliases=ALIASES, foreign=SOURCES))(import_)
+    extra = {"allow_extra_args": True}  # what the shell made of a pattern without quotes is told by the command
+    made = settings_command("importing", aliases=ALIASES, foreign=SOURCES)
+    app.command("import", cls=made, context_settings=extra)(import_)
 
 
 def import_(
@@ -54,6 +57,11 @@ def import_(
     from kalshi_ray.data.importing import import_session
     from kalshi_ray.data.store import open_store
 
+    if unquoted := ctx.args:
+        raise UsageError(
+            f"{', '.join(unquoted[:3])}{' …' if len(unquoted) > 3 else ''} follow without an option",
+            remedy="Put a pattern in quotes, so that the shell leaves it alone: --quotes 'logs/*.parquet'",
+        )
     settings = settings_of(ctx, config)
     given = {"frames": frames, "quotes": quotes, "trades": trades, "books": books}
     sources = [_source(ctx, form, paths) for form, paths in given.items() if paths]
@@ -78,7 +86,9 @@ def _source(ctx: typer.Context, form: str, paths: Sequence[Path]) -> ImportSourc
         "books": importing.BookFiles,
     }
     given = [("paths", config_file.toml_text(_expanded(paths))), *foreign_options(ctx, form)]
-    source: ImportSource = config_file.load(kinds[form], environ={}, options=given).value
+    section = msgspec.defstruct("Forms", [(form, kinds[form])])  # so that errors name --quotes.unit, not --unit
+    options = [(f"{form}.{key}", text) for key, text in given]
+    source: ImportSource = getattr(config_file.load(section, environ={}, options=options).value, form)
     return source
 
 
@@ -86,6 +96,8 @@ def _expanded(paths: Sequence[Path] | None) -> tuple[str, ...]:
     """Files by name or by pattern, in order of their names."""
     found: list[str] = []
     for path in paths or ():
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder", remedy=f"Give its files, such as '{path}/*.parquet'")
         matches = [path] if path.exists() else sorted(Path(path.anchor or ".").glob(str(path.relative_to(path.anchor))))
         if not matches:
             raise UsageError(

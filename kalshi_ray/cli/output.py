@@ -43,7 +43,11 @@ def print_manifest(manifest: Manifest, *, as_json: bool) -> None:
         emit_json(manifest)
         return
     span = f"{minute(manifest.first_ns)} to {minute(manifest.last_ns)} UTC"
-    say(f"wrote {manifest.id}: {manifest.updates:,} updates of {manifest.markets:,} markets, {span}")
+    held = f"{counted(manifest.updates, 'update')} of {counted(manifest.markets, 'market')}"
+    say(f"wrote {manifest.id}: {held}, {span}")
+    counts = manifest.origin.get("counts", {})
+    if counts:
+        say(f"  counted: {'; '.join(f'{name} {count:,}' for name, count in counts.items())}")
     for unknown in manifest.unknowns:
         say(f"  not known: {unknown}")
     say(f"Next: kalshi-ray sessions analyze {manifest.id}")
@@ -56,6 +60,11 @@ def written(path: Path, content: str) -> None:
         path.write_text(content, encoding="utf-8")
     except OSError as problem:
         raise UsageError(f"cannot write {path}: {problem.strerror}", remedy="Choose another place") from problem
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: 1 market, 2 markets."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def minute(ns: int) -> str:

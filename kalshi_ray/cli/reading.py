@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
-from kalshi_ray.cli.output import emit_json, progress_bar, say, show, table, written
+from kalshi_ray.cli.output import counted, emit_json, progress_bar, say, show, table, written
 from kalshi_ray.errors import SessionDamaged, UsageError
 
 if TYPE_CHECKING:
@@ -85,11 +85,17 @@ def validate(ctx: typer.Context, session: SessionId, config: ConfigFile = None, 
         emit_json(report.to_dict())
     else:
         rows = [
-            (f.severity, f.name, f.count, f.message, "; ".join(f"{e.ticker} row {e.row:,}" for e in f.examples))
+            (
+                f.severity,
+                f.name,
+                f.count,
+                f.message,
+                "; ".join(dict.fromkeys(f"{e.ticker or 'all markets'} row {e.row:,}" for e in f.examples)),
+            )
             for f in report.findings
         ]
         show(table(f"Findings in {session}", ("", "check", "count", "what", "where first"), rows, right=("count",)))
-        say(f"{report.updates:,} updates checked; {len(report.findings)} kinds of findings")
+        say(f"{report.updates:,} updates checked; {counted(len(report.findings), 'kind')} of findings")
     if not report.is_valid:
         names = ", ".join(f.name for f in report.findings if f.severity == "error")
         raise SessionDamaged(f"session {session} has errors: {names}", remedy="The table above says where")

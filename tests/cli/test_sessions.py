@@ -105,11 +105,16 @@ def test_import_without_files_is_refused(capsys: pytest.CaptureFixture[str], sto
     assert "no file none-*.jsonl" in capsys.readouterr().err
 
 
+def test_a_pattern_that_the_shell_has_expanded_is_told_from_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sessions", "import", "x", "--quotes", "1.csv", "2.csv", "3.csv"]) == 2
+    assert "2.csv, 3.csv follow without an option. Put a pattern in quotes" in capsys.readouterr().err
+
+
 def test_a_misspelt_import_option_is_refused(capsys: pytest.CaptureFixture[str], store: Path, tmp_path: Path) -> None:
     (tmp_path / "q.csv").write_text("a,b\n")
     line = ["sessions", "import", "x", "--quotes", str(tmp_path / "q.csv"), "--quotes.bidd", "b", "--store", str(store)]
     assert run(line) == 2
-    assert "Did you mean bid" in capsys.readouterr().err
+    assert "Did you mean quotes.bid" in capsys.readouterr().err
 
 
 def test_delete_asks_for_the_number_of_rows(capsys: pytest.CaptureFixture[str], store: Path) -> None:

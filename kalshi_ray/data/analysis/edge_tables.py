@@ -40,9 +40,10 @@ def _horizon_table(edge: Edge) -> ReportTable:
         for x in edge.horizons
     ]
     caption = (
-        "Shares of two-sided market time. Mid beats round trip: the mid moved by more than spread and both taker fees "
-        "cost at the start. Foresight pays: taking now and taking back then, at the quotes of both times, would have "
-        "left something. Not seen: no two sides at the later time."
+        "Shares of the market time that has two sides at both ends. Mid beats round trip: the mid moved by more than "
+        "spread and both taker fees cost at the start. Foresight pays: taking now and taking back then, at the quotes "
+        "of both times, would have left something. Not seen: share of two-sided time without two sides at the later "
+        "end, left out of the others."
     )
     return ReportTable(title="Moves of the mid", columns=columns, rows=rows, right=columns[1:], caption=caption)
 

@@ -13,6 +13,14 @@ from kalshi_ray.data.analysis.tables import report_tables
 from kalshi_ray.data.analysis.wording import ReportTable
 
 FOLDED_ROWS = 24  # longer tables are folded
+FIGURES = {  # as people call what may not be measurable
+    "touch_contracts": "sizes at the best prices",
+    "depth_contracts": "depth",
+    "trades": "prints",
+    "contracts": "contracts traded",
+    "markouts": "markouts of prints",
+    "makers": "results of makers",
+}
 WIDE = 4  # columns from which cells stay on one line
 
 CSS = """
@@ -50,7 +58,9 @@ def report_html(report: AnalysisReport) -> str:
     o = report.overview
     plots = plots_of(report)
     about = f"{o.markets:,} markets of {o.events:,} events over {o.duration}; depth {o.depth}, sizes {o.sizes}"
-    missing = "".join(f"<li>{escape(name)}: {escape(why)}</li>" for name, why in report.unmeasurable.items())
+    missing = "".join(
+        f"<li>{escape(FIGURES.get(name, name))}: {escape(why)}</li>" for name, why in report.unmeasurable.items()
+    )
     lacking = (
         f'<p class="note">Not measurable from this recording:</p><ul class="note">{missing}</ul>' if missing else ""
     )

@@ -117,8 +117,8 @@ def _chances(edge: Edge) -> Plot:
         _bar("foresight pays", spans, [round(100 * x.foresight_share, 3) for x in edge.horizons], BLUE),
     ]
     caption = (
-        "Share of time in which one who knew the quote to come would have earned by taking twice: a bound on what any "
-        "taking policy can find."
+        "Share of two-sided time in which one who knew the quote to come would have earned by taking twice: a bound on "
+        "what any taking policy can find."
     )
     return Plot("When moves exceed costs", caption, data, _layout("within", "% of two-sided time", barmode="group"))
 
