@@ -19,6 +19,8 @@ A message says what came, what was expected, and what to do next.
 
 from __future__ import annotations
 
+import difflib
+
 
 class KalshiRayError(Exception):
     """Base of everything this package raises on purpose. `remedy` says what to do next."""
@@ -41,11 +43,14 @@ class ConfigError(UsageError):
 
 
 class UnknownName(UsageError):
-    """Nothing of that name exists; the known names are listed."""
+    """Nothing of that name exists; the nearest and the known names are listed."""
 
     def __init__(self, kind: str, name: object, known: list[str]) -> None:
+        by_lower = {one.lower(): one for one in reversed(known)}
+        near = [by_lower[word] for word in difflib.get_close_matches(str(name).lower(), by_lower, n=3, cutoff=0.7)]
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
         listed = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
-        super().__init__(f"no {kind} named {name!r}", remedy=f"Known: {listed or 'none'}")
+        super().__init__(f"no {kind} named {name!r}", remedy=f"{meant}Known: {listed or 'none'}")
         self.kind, self.name, self.known = kind, name, known
 
 

@@ -73,6 +73,14 @@ class Files:
 
     def create(self, name: str, content: bytes) -> None:
         """Write a new file; FileExistsError if it is there. Exclusive on a local disk, best effort elsewhere."""
+        try:
+            self._create(name, content)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise disk_error(self.path(name), error) from error
+
+    def _create(self, name: str, content: bytes) -> None:
         self._make_folder(name)
         if self.local is None:
             if self.exists(name):
@@ -137,7 +145,10 @@ def open_files(url: str) -> Files:
     if not url:
         raise UsageError("the store has no name", remedy="Give a folder, file://… or s3://…")
     if "://" not in url:
-        return Files(fs.LocalFileSystem(), str(Path(url).expanduser().absolute()))
+        folder = Path(url).expanduser().absolute()
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"the store {url!r} is a file", remedy="Give a folder, file://… or s3://…")
+        return Files(fs.LocalFileSystem(), str(folder))
     try:
         filesystem, base = fs.FileSystem.from_uri(url)
     except (pa.ArrowException, ValueError, OSError) as error:

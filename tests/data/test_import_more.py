@@ -163,7 +163,7 @@ def test_results_come_after_the_last_row_and_not_before_their_time(tmp_path: Pat
     times = [r["recv_ns"] for r in rows]
     assert times == sorted(times)
     unknowns = " ".join(session.manifest.unknowns)
-    assert "results of 1 markets" in unknowns and "1 results are of markets that are not in the session" in unknowns
+    assert "results of 1 market" in unknowns and "1 results are of markets that are not in the session" in unknowns
 
 
 def iso(second: float) -> str:
@@ -257,7 +257,7 @@ def test_the_real_close_of_a_closed_market_is_not_taken_as_scheduled(tmp_path: P
     session = imported(tmp_path, quotes(tmp_path, ["E-1"]), ImportOptions(markets=(path,)))
     assert session.markets()["close_ns"].to_pylist() == [0]
     assert "SETTLEMENT" not in session.manifest.kinds
-    assert "scheduled close of 1 markets" in session.manifest.unknowns
+    assert "scheduled close of 1 market" in session.manifest.unknowns
 
 
 @pytest.mark.parametrize(("content", "message"), [("{}", "holds no markets"), ("nonsense", "malformed|Expected JSON")])

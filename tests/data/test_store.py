@@ -245,3 +245,20 @@ def test_encoding_is_small(tmp_path: Path) -> None:
     """At most 12 bytes a row on random rows, which pack worse than real ones."""
     table = random_updates(200_000, markets=500, seed=10)
     assert parquet.encode_table(table, UPDATES).size / table.num_rows <= 12
+
+
+def test_a_store_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(UsageError, match=r"notes.txt' is a file. Give a folder"):
+        open_store(str(tmp_path / "notes.txt"))
+
+
+def test_a_store_that_cannot_be_made_is_one_clear_error() -> None:
+    with pytest.raises(DataError, match=r"cannot write /dev/null/x/sessions/s/.*Check the path"):
+        open_store("/dev/null/x").writer("s", manifest=draft())
+
+
+def test_a_name_that_is_nearly_right_is_suggested(tmp_path: Path) -> None:
+    (tmp_path / "sessions" / "KXHIGHNY-25DEC14").mkdir(parents=True)
+    with pytest.raises(UnknownName, match=r"Did you mean KXHIGHNY-25DEC14\? Known: KXHIGHNY-25DEC14"):
+        open_store(str(tmp_path)).open("kxhighny-25dec4")

@@ -16,7 +16,7 @@ from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.units import DOLLAR
 from kalshi_ray.data.importing.market_lists import MarketLists
 from kalshi_ray.data.importing.options import GRIDS, INFER, ImportOptions
-from kalshi_ray.data.importing.rows import Recording
+from kalshi_ray.data.importing.rows import Recording, counted
 from kalshi_ray.data.recording import KnownMarket
 from kalshi_ray.data.schema import MARKETS
 from kalshi_ray.errors import DataError
@@ -101,10 +101,10 @@ def _unknown(rows: list[dict[str, Any]], inferred: Counter[str], derived: int) -
 
     unknowns = []
     if inferred:
-        grids = ", ".join(f"{label} for {count}" for label, count in sorted(inferred.items()))
-        unknowns.append(f"price grids: the coarsest that holds all recorded prices of the series ({grids} markets)")
+        grids = ", ".join(f"{label} for {counted(count)}" for label, count in sorted(inferred.items()))
+        unknowns.append(f"price grids: the coarsest that holds all recorded prices of the series ({grids})")
     if derived:
-        unknowns.append(f"event and series of {derived} markets: taken from their tickers")
+        unknowns.append(f"event and series of {counted(derived)}: taken from their tickers")
     for column, what in (
         ("close_ns", "scheduled close"),
         ("open_ns", "open time"),
@@ -112,7 +112,7 @@ def _unknown(rows: list[dict[str, Any]], inferred: Counter[str], derived: int) -
         ("category", "category"),
     ):
         if count := missing(column):
-            unknowns.append(f"{what} of {count} markets")
+            unknowns.append(f"{what} of {counted(count)}")
     return unknowns
 
 

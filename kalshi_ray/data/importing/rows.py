@@ -43,6 +43,11 @@ def blank_rows(count: int, kind: Kind = Kind.DELTA) -> NDArray[Any]:
     return rows
 
 
+def counted(markets: int) -> str:
+    """A number of markets in words."""
+    return f"{markets:,} market" + ("" if markets == 1 else "s")
+
+
 def put_together(parts: Sequence[Recording]) -> Recording:
     """Several recordings as one, in order of receive time; rows of equal time keep the order of the sources."""
     if len(parts) == 1:

@@ -17,7 +17,7 @@ from kalshi_ray.data.importing.market_table import Names, market_table
 from kalshi_ray.data.importing.options import BookFiles, FrameFiles, ImportOptions, ImportSource, QuoteFiles
 from kalshi_ray.data.importing.quotes import import_quotes
 from kalshi_ray.data.importing.results import add_results, read_results
-from kalshi_ray.data.importing.rows import Recording, numbered, put_together
+from kalshi_ray.data.importing.rows import Recording, counted, numbered, put_together
 from kalshi_ray.data.importing.trades import import_trades
 from kalshi_ray.data.market_table import fee_rates
 from kalshi_ray.data.recording import ALL, table_of
@@ -121,7 +121,7 @@ def _absent(rows: NDArray[Any], markets: int) -> list[str]:
         unknowns.append("order books: no snapshot recorded")
     settled = len(np.unique(rows["market"][rows["kind"] == Kind.SETTLEMENT]))
     if settled < markets:
-        unknowns.append(f"results of {markets - settled} markets")
+        unknowns.append(f"results of {counted(markets - settled)}")
     return unknowns
 
 
