@@ -283,29 +283,29 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
     # -- state
 
     def get_state(self) -> dict[str, Any]:
-        """Rows, books, cursors and generators: `set_state` goes on exactly here."""
-        return {
-            "traders": self._traders.tobytes(),
-            "venues": self._venues.tobytes(),
-            "progress": self._progress.tobytes(),
-            "rules": self._rules.tobytes(),
-            "sampler": self._sampler.get_state(),
-            "reset_due": self._reset_due.tobytes(),
-        }
+        """Rows, books, cursors and generators: `set_state` goes on exactly here. Take fills and episodes before."""
+        return {name: array.tobytes() for name, array in self._kept().items()} | {"sampler": self._sampler.get_state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Go on where `get_state` was called, on the same views with the same settings."""
-        for array, stored in (
-            (self._traders, state["traders"]),
-            (self._venues, state["venues"]),
-            (self._progress, state["progress"]),
-            (self._rules, state["rules"]),
-            (self._reset_due, state["reset_due"]),
-        ):
+        for name, array in self._kept().items():
+            stored = state[name]
             if len(stored) != array.nbytes:
                 raise UsageError(f"the state holds {len(stored)} bytes, expected {array.nbytes}: other settings?")
             array[...] = np.frombuffer(stored, array.dtype).reshape(array.shape)
         self._sampler.set_state(state["sampler"])
+
+    def _kept(self) -> dict[str, NDArray[Any]]:
+        """The arrays that make up a state; the last two are what the Gymnasium form has shown."""
+        return {
+            "traders": self._traders,
+            "venues": self._venues,
+            "progress": self._progress,
+            "rules": self._rules,
+            "reset_due": self._reset_due,
+            "observation": self._batch.observation,
+            "mask": self._batch.mask,
+        }
 
 
 def check_playable(pack: ViewPack) -> None:
