@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
-from kalshi_ray.cli.output import counted, emit_json, progress_bar, say, show, table, written
+from kalshi_ray.cli.output import counted, emit_json, note, progress_bar, say, show, table, written
 from kalshi_ray.errors import SessionDamaged, UsageError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def validate(ctx: typer.Context, session: SessionId, config: ConfigFile = None, 
 def view(
     ctx: typer.Context,
     session: SessionId,
-    market: Annotated[str, typer.Option("--market", help="Ticker of the market.")],
+    market: Annotated[str | None, typer.Option("--market", help="Ticker; the busiest one if not given.")] = None,
     at: Annotated[
         str | None, typer.Option("--at", help="A time, ISO 8601 in UTC or nanoseconds; its end if not given.")
     ] = None,
@@ -116,9 +116,13 @@ def view(
 
     Example: kalshi-ray sessions view demo --market SYNTH-0000-0 --at 2026-01-05T15:20:00
     """
-    from kalshi_ray.data.analysis import view_session, view_tables
+    from kalshi_ray.data.analysis import busiest_market, view_session, view_tables
 
-    shown = view_session(_open(settings_of(ctx, config), session), market, _moment(at), rows=levels)
+    opened = _open(settings_of(ctx, config), session)
+    if market is None:
+        market = busiest_market(opened)
+        note(f"the busiest market; `kalshi-ray sessions analyze {session} --all` lists every one for --market")
+    shown = view_session(opened, market, _moment(at), rows=levels)
     if as_json:
         emit_json(shown)
         return

@@ -81,6 +81,8 @@ def test_view_shows_the_ladder_at_a_time(answer: Any) -> None:
     ticker = report["markets"][0]["ticker"]
     shown = answer("sessions", "view", "demo", "--market", ticker)
     assert shown["ladder"]
+    busiest = max(report["markets"], key=lambda market: market["updates"])
+    assert answer("sessions", "view", "demo")["ticker"] == busiest["ticker"]
     assert run(["sessions", "view", "demo", "--market", ticker, "--at", "yesterday"]) == 2
     early = answer("sessions", "view", "demo", "--market", ticker, "--levels", "2")
     assert len(early["prints"]) <= 2 < manifest["updates"]

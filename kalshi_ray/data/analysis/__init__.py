@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kalshi_ray.data.analysis.ladder import SessionView, view_session
+from kalshi_ray.data.analysis.ladder import SessionView, busiest_market, view_session
 from kalshi_ray.data.analysis.page import report_html
 from kalshi_ray.data.analysis.report import AnalysisReport, AnalysisSettings
 from kalshi_ray.data.analysis.session import analyze_session
@@ -15,6 +15,7 @@ __all__ = [
     "ReportTable",
     "SessionView",
     "analyze_session",
+    "busiest_market",
     "report_html",
     "report_tables",
     "split_table",

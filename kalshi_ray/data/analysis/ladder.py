@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from kalshi_ray.core.jit import as_rows, kernel
 from kalshi_ray.core.tape import OFF_BOOK, TAKER_BOUGHT, TAKER_SOLD, Kind, Status, ViewPack
 from kalshi_ray.core.units import CENT, CONTRACT, DOLLAR
+from kalshi_ray.data.analysis.wording import utc_text
 from kalshi_ray.data.measures import MEASURES, OPEN, make_survey, measure_one, quote_state, spans_of
 from kalshi_ray.data.replay import apply_row, make_replay, start_view, tape_of
 from kalshi_ray.data.session import Session
 from kalshi_ray.data.views import build_pack
-from kalshi_ray.errors import UnknownName, UsageError
+from kalshi_ray.errors import NothingToDo, UnknownName, UsageError
 
 STATES = ("unknown", "not active", "crossed", "open")
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -75,6 +76,15 @@ def replay_until(tape, replay, view, until_ns):  # type: ignore[no-untyped-def]
     return at
 
 
+def busiest_market(session: Session) -> str:
+    """The ticker with the most updates. NothingToDo where the session has none."""
+    markets = session.updates(columns=["market"])["market"].to_numpy()
+    counts = np.bincount(markets[markets >= 0])
+    if not len(counts):
+        raise NothingToDo(f"session {session.id!r} has no update of a market")
+    return session.tickers()[int(counts.argmax())]
+
+
 def view_session(
     source: Session | ViewPack, ticker: str, at: int | None = None, *, rows: int = 10, width: int = 72
 ) -> SessionView:
@@ -90,7 +100,8 @@ def view_session(
     first, last = (int(pack.updates["recv_ns"][row]) for row in (view["start"], view["stop"] - 1))
     until = last if at is None else at
     if not first <= until <= last:
-        raise UsageError(f"{ticker} has no update at {until} ns", remedy=f"Ask for {first} to {last}")
+        asked, known = utc_text(until, fine=True), f"{utc_text(first)} to {utc_text(last)} UTC"
+        raise UsageError(f"{ticker} was not recorded at {asked} UTC", remedy=f"Ask for a time from {known}")
     stop = int(replay_until(tape, room, tape.views[number], until))
     axis = pack.axes[view["axis"]][: view["levels"]]
     ladder, hidden = _ladder(room.book["recorded"][0, :, : len(axis)], axis, rows)

@@ -52,7 +52,8 @@ def view_tables(view: SessionView) -> list[ReportTable]:
         for p in view.prints
     ]
     columns = ["price (¢)", "bid (contracts)", "ask (contracts)"]
-    about = f"book {view.state}, market {view.status}, after {view.updates:,} updates"
+    stale = " (above is the last one known)" if view.state == "unknown" and view.ladder else ""
+    about = f"book {view.state}{stale}, market {view.status}, after {view.updates:,} updates"
     hidden = f"; {view.hidden_levels:,} levels further out" if view.hidden_levels else ""
     assumed = "; sizes are assumed" if view.sizes == "assumed" else ""
     span = "" if view.path_low_cents is None else f"▁ = {view.path_low_cents:g}¢, █ = {view.path_high_cents:g}¢; "
@@ -69,6 +70,7 @@ def view_tables(view: SessionView) -> list[ReportTable]:
             columns=["received (UTC)", "price (¢)", "contracts", "taker", "off book"],
             rows=prints,
             right=["price (¢)", "contracts"],
+            caption="" if prints else "none recorded by then",
         ),
         ReportTable(
             title="Mid over the recording",
