@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hypothesis import strategies as st
 
 from kalshi_ray.core.jit import read_only
 from kalshi_ray.core.matching import accept_command, advance_venue
@@ -155,30 +154,35 @@ class Pair:
         venue["message_count"] = venue["taken_count"] = 0
 
 
-TICKS = st.integers(46, 54)
-RAW_ROWS = st.lists(
-    st.tuples(
-        st.sampled_from([0, 0, 1, 2, 5]),  # ms since the row before
-        st.sampled_from(
-            ["more", "more", "cancel", "cancel", "hit", "hit", "hit", "print", "print", "cross", "odd", "snapshot"]
-        ),
-        st.integers(0, 1),
-        TICKS,
-        st.integers(1, 40),
-        st.integers(0, 9),
-    ),
-    max_size=40,
-)
+# ms since the row before, what, side, tick, lots, detail.
+RawRow = tuple[int, str, int, int, int, int]
+_WHATS = ["more", "more", "more", "cancel", "cancel", "hit", "hit", "hit", "print", "cross", "snapshot", "odd"]
 
 
-def rows_of(raw: list[tuple[int, str, int, int, int, int]], *, odd: bool = True) -> list[Row]:
+def raw_rows(seed: int, count: int = 200) -> list[RawRow]:
+    """What `rows_of` makes a tape of, by a seed."""
+    chance = np.random.default_rng(seed)
+    return [
+        (
+            int(chance.choice([0, 0, 1, 2, 5])),
+            str(chance.choice(_WHATS)),
+            int(chance.integers(2)),
+            int(chance.integers(46, 55)),
+            int(chance.integers(1, 41)),
+            int(chance.integers(10)),
+        )
+        for _ in range(count)
+    ]
+
+
+def rows_of(raw: list[RawRow], *, odd: bool = True) -> list[Row]:
     """A tape that a recorder could have seen: no level below zero but by accident, prints and decreases in any order.
 
     `odd` admits gaps, pauses, fee changes, damage, settlement.
     """
     book, at, rows = _start_book(), T0, []
     for pause, what, side, tick, size, choice in raw:
-        at += pause * MILLISECOND
+        at = max(at + pause * MILLISECOND, rows[-1].at if rows else at)
         for row in _rows_of_one(book, at, what, side, tick, size, choice, odd):
             _follow(book, row)
             rows.append(row)
@@ -228,36 +232,43 @@ def _snapshot(at: int, tick: int, size: int) -> list[Row]:
 
 
 def _odd_rows(at: int, side: int, tick: int, choice: int) -> list[Row]:
+    rarely = tick == 46  # the market stands still from there
     return {
         0: [Row(at, "gap")],
         1: [Row(at, "gap"), *_snapshot(at, tick, 12)],
-        2: [Row(at, "status", size=2)],
+        2: [Row(at, "status", size=2)] + [Row(at + MILLISECOND, "status", size=1)] * (not rarely),
         3: [Row(at, "status", size=2), Row(at, "status", size=1)],
         4: [Row(at, "status", size=1)],
         5: [Row(at, "fee", rates=(35_000, 8_750))],
-        6: [Row(at, "delta", side, tick, -1_000)],  # damage
-        7: [Row(at, "settlement", size=10_000)],
+        6: [Row(at, "delta", side, tick, -1_000), *_snapshot(at + MILLISECOND, tick, 12)],  # damage
+        7: [Row(at, "settlement", size=10_000)] * rarely,
         8: [Row(at, "other")],
         9: [Row(at, "level", side, tick, 9), Row(at, "delta", side, tick, 4), Row(at, "print", tick=tick, size=3)],
     }[choice]
 
 
 # One decision: ms since the last, what to do, slot, tick, lots, ms until expiry (0: never), detail.
-RAW_COMMANDS = st.lists(
-    st.tuples(
-        st.integers(0, 12),
-        st.sampled_from(["create", "create", "amend", "cancel"]),
-        st.integers(0, 3),
-        TICKS,
-        st.integers(1, 60),
-        st.sampled_from([0, 0, 8, 25]),
-        st.integers(0, 3),
-    ),
-    max_size=25,
-)
+RawCommand = tuple[int, str, int, int, int, int, int]
 
 
-def play(pair: Pair, raw: list[tuple[int, str, int, int, int, int, int]], *, until: int = 0) -> None:
+def raw_commands(seed: int, count: int = 70) -> list[RawCommand]:
+    """What `play` sends, by a seed."""
+    chance = np.random.default_rng(seed + 1)
+    return [
+        (
+            int(chance.integers(13)),
+            str(chance.choice(["create", "amend", "amend", "cancel"])),
+            int(chance.integers(4)),
+            int(chance.integers(46, 55)),
+            int(chance.integers(1, 61)),
+            int(chance.choice([0, 0, 15, 40])),
+            int(chance.integers(4)),
+        )
+        for _ in range(count)
+    ]
+
+
+def play(pair: Pair, raw: list[RawCommand], *, until: int = 0) -> None:
     """Send what is possible at each decision, advance both exchanges, and go on to the end of the tape."""
     now, next_id = T0, 1
     for pause, what, slot, tick, lots, life, detail in raw:
@@ -278,6 +289,8 @@ def play(pair: Pair, raw: list[tuple[int, str, int, int, int, int, int]], *, unt
                 pair.send(Command("amend", slot, order.id, order.side, where, size, expires), now)
         elif what == "create":
             rests = slot < 2
+            if rests and detail:  # mostly where it does not cross
+                tick = min(tick, 49) if slot == BID else max(tick, 51)
             command = Command(
                 "create", slot, next_id, slot % 2, tick, lots, expires if rests else 0, rests, rests,
                 not rests and detail == 3,
