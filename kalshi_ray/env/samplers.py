@@ -59,7 +59,8 @@ class ViewSampler:
     def next(self, row: int) -> tuple[int, int]:
         """The next episode; rows share one order."""
         if self._order == "random":
-            view = int(self._views[min(np.searchsorted(self._weights, self._random.random()), len(self._views) - 1)])
+            drawn = int(np.searchsorted(self._weights, self._random.random()))
+            view = int(self._views[min(drawn, len(self._views) - 1)])
         elif self._order == "each-once" and self._played >= len(self._views):
             return DONE, -1
         else:
