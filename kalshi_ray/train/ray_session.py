@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,16 +65,34 @@ def _open(settings: RaySettings) -> None:
             pass
     if settings.store_mib < SMALLEST_STORE_MIB:
         raise ConfigError(f"ray.store_mib = {settings.store_mib}: Ray needs at least {SMALLEST_STORE_MIB}")
-    # Ray's core warns once for every env runner that its arguments lie in the object store, where the views belong.
+    # Ray's core warns once for every env runner that its arguments lie in the object store, where RLlib puts them.
     os.putenv("RAY_BACKEND_LOG_LEVEL", "fatal")
-    ray.init(
-        address="local",
-        num_cpus=settings.cpus or len(os.sched_getaffinity(0)),
-        object_store_memory=settings.store_mib * MIB,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    with _stderr_if_it_fails():
+        ray.init(
+            address="local",
+            num_cpus=settings.cpus or len(os.sched_getaffinity(0)),
+            object_store_memory=settings.store_mib * MIB,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+
+
+@contextmanager
+def _stderr_if_it_fails() -> Iterator[None]:
+    """Hold back what Ray's core writes while it starts, and show it only if it does not start."""
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            said.seek(0)
+            os.write(kept, said.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _require_answer(address: str) -> None:
