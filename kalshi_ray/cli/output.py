@@ -136,8 +136,14 @@ def progress_bar() -> Iterator[Progress]:
 def _console() -> Any:
     from rich.console import Console
 
+    class Pipe(Console):
+        """One that leaves a closed pipe to the command line, which ends with 0: the reader has seen enough."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     # Pipes and files get whole lines: a width of eighty would cut identifiers in two.
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240, highlight=False)
+    return Pipe(file=sys.stdout, width=None if sys.stdout.isatty() else 240, highlight=False)
 
 
 def _plain(value: Any) -> Any:

@@ -77,7 +77,7 @@ def contestants_of(
     entered = [Contestant(load_policy(spec, bundles=resolve), "judged") for spec in policies]
     if settings.oracle and session.manifest.origin.get("settings", {}).get("regime") == "planted":
         entered.append(Contestant(Oracle.of(session.manifest.origin), "oracle"))
-    entered += [Contestant(load_policy(spec), "baseline") for spec in settings.baselines]
+    entered += [Contestant(load_policy(spec), "baseline") for spec in settings.baselines if spec not in policies]
     names = [one.policy.name for one in entered]
     for name in names:
         if names.count(name) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -183,9 +184,25 @@ def test_evaluate_sets_baselines_beside_the_oracle(answer: Any, tmp_path: Path) 
     assert (tmp_path / "trades.csv").is_file()
 
 
+def test_a_judged_policy_is_no_baseline_beside_itself(answer: Any, tmp_path: Path) -> None:
+    line = ["evaluate", "--session", "demo", "--part", "all", "--evaluation.select", "none", "--report", str(tmp_path)]
+    report = answer(*line, "--policy", "hold", "--baselines", "hold,random", "--evaluation.oracle", "false")
+    assert [(p["name"], p["role"]) for p in report["policies"]] == [("hold", "judged"), ("random", "baseline")]
+
+
 def test_evaluate_exits_with_3_where_a_gate_is_asked_for_and_closed(answer: Any, tmp_path: Path) -> None:
     line = ["evaluate", "--session", "demo", "--part", "all", "--evaluation.select", "none", "--report", str(tmp_path)]
     assert answer(*line, "--policy", "take-imbalance", "--require-gates", code=3)["gates_open"] is False
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyPatch, store: Path) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Closed())
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    assert run(["sessions", "list", "--store", str(store)]) == 0
 
 
 def test_an_empty_registry_lists_nothing_and_says_what_to_type(

@@ -102,7 +102,7 @@ def test_a_bundle_for_another_action_space_is_refused_with_both_fingerprints(ses
     [
         (["champion"], UsageError, "needs a registry"),
         (["no.such.module:Policy"], UsageError, "no module"),
-        (["hold"], UsageError, "2 policies are called 'hold'.*random\\?name=r2"),
+        (["random", "random?trade_probability=0.5"], UsageError, "2 policies are called 'random'.*random\\?name=r2"),
     ],
 )
 def test_what_cannot_be_judged_says_why(
