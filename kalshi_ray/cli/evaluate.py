@@ -74,6 +74,8 @@ def evaluate(
     if as_json:
         sys.stdout.write(to_json(found.report).decode() + "\n")
     else:
+        data = found.report.data
+        say(f"markets: {data.selection}", *(f"  note: {flag}" for flag in data.flags), "")
         print_report(found.report)
         say(f"wrote {', '.join(map(str, paths))}")
     if require_gates and not found.report.gates_open:

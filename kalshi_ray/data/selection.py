@@ -87,7 +87,7 @@ class Rejected(msgspec.Struct, frozen=True):
     threshold: float | str
 
     def __str__(self) -> str:
-        return f"{self.ticker}: {self.reason} is {_plain(self.value)}, asked for {_plain(self.threshold)}"
+        return f"{self.ticker}: {self.reason} {_plain(self.value)}, asked for {_plain(self.threshold)}"
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def select(
     found = judge(pack, settings, markets=markets, measures=measures, progress=progress)
     if len(found.views) == 0:
         raise NothingToDo(
-            f"no market of session {pack.session!r} is suitable: {_commonest(found.rejected)}",
+            f"no market of session {pack.session!r} is suitable: {commonest(found.rejected)}",
             remedy="Loosen the filter, or record longer; `kalshi-ray sessions analyze` lists every market",
         )
     return found
@@ -221,7 +221,8 @@ def _plain(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:,.6g}"
 
 
-def _commonest(rejected: Sequence[Rejected], shown: int = 3) -> str:
+def commonest(rejected: Sequence[Rejected], shown: int = 3) -> str:
+    """Why markets were left out: the commonest reasons, each with its number and an example."""
     reasons: dict[str, list[Rejected]] = {}
     for verdict in rejected:
         reasons.setdefault(verdict.reason, []).append(verdict)
@@ -273,7 +274,7 @@ def select_causal(pack: ViewPack, settings: CausalSettings) -> CausalSelection:
             rejected.append(Rejected(ticker, "updates after the start", 0.0, 1.0))
     if not chosen:
         raise NothingToDo(
-            f"no market of session {pack.session!r} can be traded by its first minutes: {_commonest(rejected)}",
+            f"no market of session {pack.session!r} can be traded by its first minutes: {commonest(rejected)}",
             remedy="Ask for fewer updates or more minutes",
         )
     views, starts = np.array(chosen, np.int64).T

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kalshi_ray.core.tape import ViewPack
-from kalshi_ray.data.selection import CausalSettings, SuitabilitySettings, select, select_causal
+from kalshi_ray.data.selection import CausalSettings, SuitabilitySettings, commonest, select, select_causal
 from kalshi_ray.data.session import Session
 from kalshi_ray.data.splits import SplitSettings, split_views
 from kalshi_ray.data.views import build_pack
@@ -114,6 +114,9 @@ def choose_markets(
         )
     starts = np.array([start_of[int(view)] for view in part[kept]], np.int64)
     words += f"; traded from {causal.updates} updates in the first {causal.minutes:g} minutes on"
+    names = {pack.tickers[view] for view in part[~kept]}
+    if names:
+        words += f"; left out: {commonest([one for one in first.rejected if one.ticker in names])}"
     return Markets(part[kept], starts, words, int((~kept).sum()), filtered[kept])
 
 

@@ -79,7 +79,7 @@ def test_every_market_is_described_and_judged(report: AnalysisReport) -> None:
     assert {line.ticker for line in report.markets if not line.suitable} == {"M4"}
     assert [(r.ticker, r.reason) for r in report.rejected] == [("M4", "decision points"), ("M5", "updates")]
     assert {(line.series, line.event) for line in report.markets} == {("X", "A"), ("Y", "B")}
-    assert report.markets[4].reason == "M4: decision points is 0, asked for 20"
+    assert report.markets[4].reason == "M4: decision points 0, asked for 20"
 
 
 def test_totals_are_the_sums_of_the_markets(report: AnalysisReport, pack: ViewPack) -> None:

@@ -99,14 +99,14 @@ def test_series_and_category_come_from_the_market_table(mixed: ViewPack) -> None
 
 
 def test_no_suitable_market_is_an_error_with_the_commonest_reasons(mixed: ViewPack) -> None:
-    with pytest.raises(NothingToDo, match=r"4 by decision points .such as M0: decision points is 99, asked for 9,999"):
+    with pytest.raises(NothingToDo, match=r"4 by decision points .such as M0: decision points 99, asked for 9,999"):
         select(mixed, SuitabilitySettings(min_decisions=9_999))
     with pytest.raises(NothingToDo, match="4 by trades"):
         select(mixed, SuitabilitySettings(min_decisions=0, min_quarters=0, min_trades=1))
 
 
 def test_fewer_than_three_decision_points_are_never_enough() -> None:
-    with pytest.raises(NothingToDo, match="decision points is 2, asked for 3"):
+    with pytest.raises(NothingToDo, match="decision points 2, asked for 3"):
         select(pack_of(quotes(0, [0.0, 10.0, 20.0])), SuitabilitySettings(min_decisions=0, min_quarters=0))
 
 
@@ -174,7 +174,7 @@ def test_trading_starts_when_the_second_side_appears() -> None:
 
 def test_updates_after_the_first_minutes_do_not_count() -> None:
     rows = quotes(0, [0.0, 1.0, 700.0, 701.0, 702.0, 703.0])
-    with pytest.raises(NothingToDo, match="updates at the start is 4, asked for 5"):
+    with pytest.raises(NothingToDo, match="updates at the start 4, asked for 5"):
         causal(rows, updates=5)
     assert causal(rows, updates=5, minutes=20.0)[0] == {"M0": 5}
 
