@@ -138,6 +138,11 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         return self._traders
 
     @property
+    def venues(self) -> NDArray[np.void]:
+        """What the exchange knows of each row: [B] VENUE records (`core.venue`), for traces and tests. Read only."""
+        return self._venues
+
+    @property
     def playing(self) -> NDArray[np.bool_]:
         """[B] rows that have an episode; all of them, unless the sampler has run out."""
         return np.asarray(self._progress["idle"] == 0)

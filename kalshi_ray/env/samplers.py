@@ -79,3 +79,24 @@ class ViewSampler:
         """Go on where `get_state` was called."""
         self._random.bit_generator.state = state["random"]
         self._played = state["played"]
+
+
+class Chosen:
+    """Hands out one chosen episode, then nothing: a row that has ended stands still."""
+
+    def __init__(self, episode: tuple[int, int] = (DONE, -1)) -> None:
+        self.episode = episode
+
+    def next(self, row: int) -> tuple[int, int]:
+        """The chosen episode, once."""
+        chosen, self.episode = self.episode, (DONE, -1)
+        return chosen
+
+    def get_state(self) -> dict[str, Any]:
+        """What is still to be handed out."""
+        return {"episode": self.episode}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        view, start = state["episode"]
+        self.episode = (view, start)

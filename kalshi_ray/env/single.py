@@ -14,28 +14,9 @@ from kalshi_ray.core.actions import ActionSpec
 from kalshi_ray.core.features import ObservationSpec
 from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.env.market_env import MarketVectorEnv, check_playable
-from kalshi_ray.env.samplers import DONE, Sampler
+from kalshi_ray.env.samplers import DONE, Chosen, Sampler
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.errors import NothingToDo, UnknownName, UsageError
-
-
-class _Chosen:
-    """A sampler that hands out what `reset` chose, once: a row that has ended stands still until the next reset."""
-
-    def __init__(self) -> None:
-        self.episode = (DONE, -1)
-
-    def next(self, row: int) -> tuple[int, int]:
-        """The chosen episode, then nothing."""
-        chosen, self.episode = self.episode, (DONE, -1)
-        return chosen
-
-    def get_state(self) -> dict[str, Any]:
-        """Nothing: between two resets nothing is chosen."""
-        return {}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Nothing to restore."""
 
 
 class MarketEnv(gym.Env[NDArray[np.float32], np.int64]):
@@ -60,7 +41,7 @@ class MarketEnv(gym.Env[NDArray[np.float32], np.int64]):
         log_fills: bool = False,
     ) -> None:
         check_playable(pack)
-        self._chosen = _Chosen()
+        self._chosen = Chosen()
         self._row = MarketVectorEnv(
             pack, settings, num_envs=1, seed=seed, views=views, sampler=self._chosen, log_fills=log_fills
         )
