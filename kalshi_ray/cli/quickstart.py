@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,8 +93,9 @@ def quickstart(
     from kalshi_ray.train.ray_session import ray_session
 
     store = open_store(settings.places.store)
-    session = _generate(story, settings, store)
-    _analyze(story, settings, session)
+    with _compiling_meanwhile():
+        session = _generate(story, settings, store)
+        _analyze(story, settings, session)
     with ray_session(settings.ray):
         trained = _train(story, settings, session)
     judged = _judge(story, settings, session, trained)
@@ -104,6 +107,21 @@ def quickstart(
         emit_json({"seconds": story.seconds | {"total": total}, "model": model, "report": report, "policies": figures})
         return
     say(f"\nall of it in {total:.0f} s", "", *_next_commands(folder, model, report))
+
+
+@contextmanager
+def _compiling_meanwhile() -> Iterator[None]:
+    """Compile the environment in a process beside this one, for the first run of a new version; wait for it at the end.
+
+    Whether it succeeds makes no difference: training compiles what it does not find.
+    """
+    command = [sys.executable, "-m", "kalshi_ray.env.warm"]
+    compiler = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+        compiler.wait()
+    finally:
+        compiler.kill()
 
 
 def _defaults() -> Path:

@@ -47,20 +47,45 @@ def list_sessions(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson
 def synth(
     ctx: typer.Context,
     session: Annotated[str, typer.Argument(metavar="SESSION", help="Name of the session to write.")],
+    compare: Annotated[
+        Path | None, typer.Option("--compare", metavar="FOLDER", help="Print its statistics beside recorded ones.")
+    ] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Generate a session: null, planted, planted-maker or calibrated. The same settings give the same bytes.
 
     Example: kalshi-ray sessions synth demo --regime planted --markets 64 --hours 1 --seed 7
+
+    Example: kalshi-ray sessions synth like-recorded --markets 192 --compare recorded/
     """
     from kalshi_ray.data.store import open_store
     from kalshi_ray.data.synthetic.session import synthesize
 
     settings = settings_of(ctx, config)
+    recorded = _recorded(compare)
+    opened = open_store(settings.places.store)
     with progress_bar() as progress:
-        manifest = synthesize(open_store(settings.places.store), session, settings.synth, progress)
-    print_manifest(manifest, as_json=as_json)
+        manifest = synthesize(opened, session, settings.synth, progress)
+    if compare is None:
+        print_manifest(manifest, as_json=as_json)
+        return
+    from kalshi_ray.data.synthetic.statistics import compare_statistics, comparison_table
+
+    rows = compare_statistics(opened.open(session), recorded)
+    if as_json:
+        emit_json({"session": session, "statistics": rows})
+    else:
+        typer.echo(comparison_table(rows), nl=False)
+
+
+def _recorded(folder: Path | None) -> Path:
+    """The folder to compare with, refused before anything is generated."""
+    if folder is not None:
+        from kalshi_ray.data.synthetic.statistics import recorded_statistics
+
+        recorded_statistics(folder)
+    return folder or Path()
 
 
 @app.command("delete", cls=settings_command())

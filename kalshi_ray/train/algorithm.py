@@ -73,6 +73,7 @@ def build_config(settings: TrainSettings, source: EnvSource, spaces: Spaces) -> 
         num_env_runners=settings.runners,
         num_envs_per_env_runner=numbers.rows,
         gym_env_vectorize_mode="vector_entry_point",
+        sample_timeout_s=600.0,  # a busy machine is no dead runner
     )
     config.rl_module(rl_module_spec=module_spec(settings.network_in_force(), seed=settings.seed))
     config.training(

@@ -90,6 +90,7 @@ class Run:
             raise ConfigError(f"{folder} holds a run already", remedy="Choose another run folder")
         rows = source.make(1, settings.seed)
         spaces = Spaces.of(rows)
+        rows.reset_into(rows.new_batch())  # compiles the step here, before every runner would do it for itself
         rows.close()
         about = {
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

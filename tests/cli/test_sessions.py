@@ -212,3 +212,13 @@ def test_an_empty_registry_lists_nothing_and_says_what_to_type(
     assert "kalshi-ray models register" in capsys.readouterr().out
     assert run(["models", "show", "champion", "--registry", str(tmp_path)]) == 2
     assert "champion" in capsys.readouterr().err
+
+
+def test_synth_compares_itself_with_recordings_and_refuses_a_folder_without_any(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sessions", "synth", "one", "--store", str(tmp_path / "store"), "--markets", "12", "--hours", "0.2"]
+    assert run([*words, "--compare", str(tmp_path)]) == 2
+    assert "no recorded data" in capsys.readouterr().err and not (tmp_path / "store").exists()
+    assert run([*words, "--compare", str(recorded)]) == 0
+    assert "| spread by time, mean | ¢ | 3.35 |" in capsys.readouterr().out
