@@ -11,7 +11,7 @@ import time
 import traceback
 
 import bench
-from bench.figures import Figure, Measured, amount
+from bench.figures import Absent, Figure, Measured, Verdict, amount
 
 COLUMNS = ("figure", "ours", "unit", "peer or limit", "", "ratio", "bound", "")
 
@@ -26,18 +26,36 @@ def measured(figure: Figure) -> tuple[Measured | None, str]:
     """The result of one figure, or why there is none: a broken benchmark is a failure in the table, not its end."""
     try:
         return figure.measure(), ""
+    except Absent as reason:
+        return None, f"absent: {reason}"
     except Exception as problem:
         traceback.print_exc()
         return None, f"{type(problem).__name__}: {problem}".splitlines()[0]
 
 
+def judged(figure: Figure, result: Measured | None, problem: str) -> Verdict:
+    """The verdict, also where there is no result."""
+    if result is not None:
+        return figure.verdict(result)
+    return "shown" if problem.startswith("absent:") and not figure.bounds else "FAIL"
+
+
 def line(figure: Figure, result: Measured | None, problem: str) -> tuple[str, ...]:
     """One line of the table."""
     if result is None:
-        return figure.name, "", figure.unit, "", figure.peer, "", figure.bounds, f"FAIL {problem}"
+        return (
+            figure.name,
+            "",
+            figure.unit,
+            "",
+            figure.peer,
+            "",
+            figure.bounds,
+            f"{judged(figure, result, problem)} {problem}",
+        )
     peer = amount(result.peer) if result.peer is not None else ""
     ratio = f"{result.ratio:.2f}" if result.ratio is not None else ""
-    verdict = f"{figure.verdict(result)} {result.note}".strip()
+    verdict = f"{judged(figure, result, problem)} {result.note}".strip()
     return figure.name, amount(result.ours), figure.unit, peer, figure.peer, ratio, figure.bounds, verdict
 
 
@@ -51,7 +69,7 @@ def record(figure: Figure, result: Measured | None, problem: str) -> dict[str, o
         "peer_name": figure.peer,
         "ratio": result.ratio if result else None,
         "bounds": figure.bounds,
-        "verdict": figure.verdict(result) if result else "FAIL",
+        "verdict": judged(figure, result, problem),
         "note": result.note if result else problem,
     }
 
@@ -86,7 +104,7 @@ def main() -> int:
         print(json.dumps([record(*result) for result in results], indent=2))
     else:
         print(printed([COLUMNS, *(line(*result) for result in results)]))
-    return int(any(result is None or figure.verdict(result) == "FAIL" for figure, result, _ in results))
+    return int(any(judged(*result) == "FAIL" for result in results))
 
 
 if __name__ == "__main__":

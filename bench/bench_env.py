@@ -1,69 +1,147 @@
-"""The environment: steps a second, markets at equal updates, where an episode starts."""
+"""Steps of the environment: many rows, one row, many markets, and the start of an episode."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from bench.figures import Figure, Measured, in_turns
-from bench.worlds import pack_of
+from bench.figures import Figure, Measured, amount
+from bench.machine import on_one_core, timed
+from bench.playing import record_game, record_single_game
+from bench.sessions import CALIBRATED, pack_of, pack_of_size
 from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.env.settings import EnvSettings
 
-ROWS = 64
-TRADING = 0.1  # share of decisions that are a random legal action; the others hold
+AIM = 1.5e6  # steps/s of the vector environment
+# Defaults in force, with a bankroll that random play does not lose at once: a ruined row has nothing to do.
+TAKING = EnvSettings(action_space="sized21", start="random", max_decisions=2_000, bankroll_cents=10_000_000)
+RESTING = EnvSettings(action_space="sized21-join", start="random", max_decisions=2_000, bankroll_cents=10_000_000)
+MARKETS = (1, 10, 100, 1_000)
+UPDATES = 2_000_000  # of every session in the comparison of their numbers of markets
+STARTS = 1_000
 
 
-def steps_per_second(pack: ViewPack, *, rows: int = ROWS, steps: int = 4_000) -> float:
-    """Time inside the environment alone; actions are drawn outside the clock."""
-    env = MarketVectorEnv(pack, EnvSettings(), num_envs=rows, seed=1)
-    batch, chance = env.new_batch(), np.random.default_rng(1)
-    env.reset_into(batch)
-    spent = 0.0
-    for step in range(-50, steps):
-        legal = np.argmax(chance.random(batch.mask.shape) * batch.mask, axis=1)
-        actions = np.where(chance.random(rows) < TRADING, legal, 0)
-        began = time.perf_counter()
-        env.step_into(actions, batch)
-        if step >= 0:
-            spent += time.perf_counter() - began
-    return rows * steps / spent
+def _vector(settings: EnvSettings) -> Measured:
+    game = record_game(pack_of(CALIBRATED), settings)
+    [spent] = timed(game.work)
+    rate = spent.rate(game.steps)
+    return Measured(rate.ours, note=f"aim {amount(AIM)}; {rate.note}; {game.note}")
 
 
-def vector_steps() -> Measured:
-    """64 rows of obs54 with mask, latency, matching and fees on one core."""
-    pack = pack_of(markets=96, updates=2_000_000)
-    [ours] = in_turns([lambda: steps_per_second(pack)])
-    return Measured(ours)
+def vector_env() -> Measured:
+    """Steps a second with orders that take."""
+    return _vector(TAKING)
 
 
-def market_scaling() -> Measured:
-    """Time per step with 1, 10, 100 and 1000 markets of equal updates in all: the worst over the best."""
-    packs = [pack_of(markets=markets, updates=1_000_000) for markets in (1, 10, 100, 1000)]
-    speeds = in_turns([lambda pack=pack: steps_per_second(pack, steps=1_000) for pack in packs], repeats=3)  # type: ignore[misc]
-    return Measured(max(speeds) / min(speeds), note=", ".join(f"{speed / 1e3:.0f}k" for speed in speeds))
+def vector_env_resting() -> Measured:
+    """Steps a second with orders that rest in the queue."""
+    return _vector(RESTING)
+
+
+def single_env() -> Measured:
+    """Steps a second of plain Gymnasium, resets included."""
+    game = record_single_game(pack_of(CALIBRATED), TAKING)
+    [spent] = timed(game.work)
+    rate = spent.rate(game.steps)
+    return Measured(rate.ours, note=f"{rate.note}; {game.fills:,} fills in {game.steps:,} steps")
+
+
+def markets_at_equal_updates() -> Measured:
+    """The slowest time per step over the fastest, by number of markets."""
+    games = [record_game(pack_of_size(markets, UPDATES), TAKING, steps=800) for markets in MARKETS]
+    spent = timed(*(game.work for game in games), passes=9)
+    ns = [1e9 * taken.median / game.steps for taken, game in zip(spent, games)]
+    packs = [game.env.pack for game in games]
+    each = (
+        f"{markets:,}: {step:.0f} ({len(pack.updates) / pack.views['steps'].sum():.2f} updates a step)"
+        for markets, step, pack in zip(MARKETS, ns, packs)
+    )
+    return Measured(max(ns), min(ns), note="; ".join(each))
+
+
+class Fixed:
+    """A sampler that gives one episode again and again."""
+
+    def __init__(self) -> None:
+        self.episode = (0, -1)
+
+    def next(self, row: int) -> tuple[int, int]:
+        """The episode."""
+        del row
+        return self.episode
+
+    def get_state(self) -> dict[str, int]:
+        """Nothing."""
+        return {}
+
+    def set_state(self, state: dict[str, int]) -> None:
+        """Nothing."""
+
+
+def random_starts(pack: ViewPack, count: int, seed: int = 0) -> NDArray[np.int64]:
+    """View and row of the tape, drawn evenly over all updates of the views that can be played; [count, 2]."""
+    chance = np.random.default_rng(seed)
+    playable = np.flatnonzero(pack.views["steps"] > 0)
+    rows = (pack.views["stop"] - pack.views["start"])[playable]
+    views = playable[chance.choice(len(playable), count, p=rows / rows.sum())]
+    return np.stack([views, chance.integers(pack.views["start"][views], pack.views["stop"][views])], axis=1)
+
+
+@cache
+def starts() -> NDArray[np.float64]:
+    """Milliseconds of STARTS episode starts, each the median of several; first observation and mask included."""
+    pack = pack_of(CALIBRATED)
+    sampler = Fixed()
+    env = MarketVectorEnv(pack, TAKING, num_envs=1, sampler=sampler)
+    batch = env.new_batch()
+    episodes = [(int(view), int(row)) for view, row in random_starts(pack, STARTS)]
+
+    def work() -> Iterator[bool]:
+        env.reset_into(batch)
+        yield False
+        for episode in episodes:
+            sampler.episode = episode
+            env.reset_into(batch)
+            yield True
+
+    [spent] = timed(work)
+    return spent.chunks * 1e3
 
 
 def episode_start() -> Measured:
-    """Milliseconds to start one episode at a random place."""
-    env = MarketVectorEnv(pack_of(markets=96, updates=2_000_000), EnvSettings(start="random"), num_envs=ROWS, seed=1)
-    batch = env.new_batch()
-    env.reset_into(batch)
+    """The median over all starts."""
+    found = starts()
+    return Measured(
+        float(np.median(found)), note=f"best {amount(float(found.min()))}, mean {amount(float(found.mean()))}"
+    )
 
-    def once() -> float:
-        began = time.perf_counter()
-        for _ in range(10):
-            env.reset_into(batch)
-        return (time.perf_counter() - began) / (10 * ROWS) * 1e3
 
-    [ours] = in_turns([once])
-    return Measured(ours)
+def episode_start_p99() -> Measured:
+    """The start that only one in a hundred is slower than."""
+    found = starts()
+    return Measured(float(np.quantile(found, 0.99)), note=f"slowest of {STARTS:,}: {amount(float(found.max()))}")
 
 
 FIGURES = [
-    Figure(name="vector env, 64 rows, one core", unit="steps/s", measure=vector_steps, floor=800_000),
-    Figure(name="1 to 1000 markets, time per step", unit="×", measure=market_scaling, ceiling=1.6),
-    Figure(name="start of an episode anywhere", unit="ms", measure=episode_start, ceiling=1.0),
+    Figure(
+        name="vector env, obs54 + mask + matching, 64 rows",
+        unit="steps/s",
+        measure=on_one_core(vector_env),
+        floor=800_000,
+    ),
+    Figure(name="vector env, resting orders, 64 rows", unit="steps/s", measure=on_one_core(vector_env_resting)),
+    Figure(name="MarketEnv, plain Gymnasium", unit="steps/s", measure=on_one_core(single_env), floor=100_000),
+    Figure(
+        name="1, 10, 100, 1,000 markets: slowest time a step",
+        unit="ns",
+        measure=on_one_core(markets_at_equal_updates),
+        peer="fastest of them",
+        ratio_ceiling=1.6,
+    ),
+    Figure(name="start of an episode anywhere, median", unit="ms", measure=on_one_core(episode_start), ceiling=1.0),
+    Figure(name="start of an episode anywhere, p99", unit="ms", measure=on_one_core(episode_start_p99), ceiling=1.0),
 ]

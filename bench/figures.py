@@ -15,6 +15,10 @@ from typing import Literal
 Verdict = Literal["pass", "FAIL", "shown"]
 
 
+class Absent(Exception):  # no fault of what is measured
+    """What a figure needs is not on this machine. A figure with a bound fails, another is shown as absent."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """One result in the unit of its figure; `peer` is the same thing done by something else, or the physical limit."""
