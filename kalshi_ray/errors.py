@@ -28,7 +28,8 @@ class KalshiRayError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
-        super().__init__(f"{message}. {remedy}" if remedy else message)
+        line = " ".join(message.split())  # libraries write in several lines
+        super().__init__(f"{line.rstrip('.')}. {remedy}" if remedy else line)
         self.remedy = remedy
 
 

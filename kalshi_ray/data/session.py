@@ -130,9 +130,14 @@ def read_manifest(files: Files, session_id: str, name: str = MANIFEST) -> Manife
             )
         manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.MsgspecError as error:
-        raise SessionDamaged(f"{files.path(path)} is not a session manifest: {error}") from error
+        raise SessionDamaged(
+            f"{files.path(path)} is not a session manifest: {error}", remedy="Restore it from a copy"
+        ) from error
     if manifest.id != session_id:
-        raise SessionDamaged(f"{files.path(path)} is the manifest of {manifest.id!r}, not of {session_id!r}")
+        raise SessionDamaged(
+            f"{files.path(path)} is the manifest of {manifest.id!r}, not of {session_id!r}",
+            remedy="A session keeps its name: name its folder as it was, or export and import it",
+        )
     return manifest
 
 

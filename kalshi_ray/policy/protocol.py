@@ -115,7 +115,11 @@ def load_policy(spec: str, *, bundles: Callable[[str], Policy] | None = None) ->
         return _construct(target, spec, query)
     if bundles is None:
         raise UnknownName("policy", spec, [*BASELINES, "module:Class"])
-    return require_policy(bundles(spec), spec)
+    try:
+        return require_policy(bundles(spec), spec)
+    except UnknownName as error:  # it may have been meant as a baseline
+        known = [*BASELINES, "module:Class", *error.known]
+        raise UnknownName("baseline, bundle or registered model", spec, known) from error
 
 
 def _construct(target: str, spec: str, query: str) -> Policy:
@@ -130,9 +134,11 @@ def _construct(target: str, spec: str, query: str) -> Policy:
     if not callable(factory):
         public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
         raise UnknownName(f"policy class in {module_name}", attribute, sorted(public))
-    options = {
-        key: _literal(text) for key, text in parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
-    }
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+    except ValueError as error:
+        raise UsageError(f"policy {spec!r}: {error}", remedy="Write options as name?first=1&second=2") from error
+    options = {key: _literal(text) for key, text in pairs}
     try:
         made = factory(**options)
     except TypeError as error:

@@ -159,3 +159,16 @@ def test_draws_are_uniform_and_differ_by_seed_market_decision_and_stream() -> No
 
 def test_the_key_of_a_ticker_never_changes() -> None:
     assert market_key("KXHIGHNY-25DEC01-T45") == 8849247928370327031
+
+
+def test_a_misspelt_baseline_is_suggested() -> None:
+    def none(spec: str) -> protocol.Policy:
+        raise UnknownName("model", spec, [])
+
+    with pytest.raises(UnknownName, match=r"'takeimbalance'. Did you mean take-imbalance\? Known: hold"):
+        load_policy("takeimbalance", bundles=none)
+
+
+def test_options_that_are_none_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"'random\?x'.*Write options as name\?first=1"):
+        load_policy("random?x")
