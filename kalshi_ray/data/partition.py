@@ -142,6 +142,12 @@ def _flags(kind, side, taker, flags, tick):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def _is_outside_life(updates, start, at):  # type: ignore[no-untyped-def]
+    """Whether a view whose next row is `at` has not begun yet or is settled: a gap of others is nothing to it."""
+    return at == start or updates[at - 1].kind == SETTLEMENT
+
+
+@kernel
 def place_rows(columns, target, tally):  # type: ignore[no-untyped-def]
     """Write all rows into the room of their views, in order; stops at a fault and says which row in `tally`.
 
@@ -176,6 +182,8 @@ def place_rows(columns, target, tally):  # type: ignore[no-untyped-def]
             if fault != 0 or (reach >= 0 and not target.reach[reach, view]):
                 continue
             at = cursor[view]
+            if reach >= 0 and kind == GAP and _is_outside_life(updates, target.start[view], at):
+                continue
             tick = -1
             if kind <= TRADE and kind != SNAPSHOT_END:
                 tick = int(target.ticks[axis[view], price]) if 0 <= price <= DOLLAR else -1

@@ -228,7 +228,18 @@ def _place(
         _raise_fault(tally, columns, done, table)
         done += len(columns.market)
         progress("part by market", done, int(part.tally["updates"][0]))
-    return placed, values
+    return _close_up(placed, views, target.cursor), values
+
+
+def _close_up(placed: NDArray[np.void], views: NDArray[np.void], stops: NDArray[np.int64]) -> NDArray[np.void]:
+    """The rows without the room that rows for all did not need; `views` are moved to where theirs stand."""
+    if (stops == views["stop"]).all():
+        return placed
+    kept = np.concatenate([placed[start:stop] for start, stop in zip(views["start"], stops, strict=True)])
+    rows = stops - views["start"]
+    views["stop"] = np.cumsum(rows)
+    views["start"] = views["stop"] - rows
+    return kept
 
 
 def _assemble(

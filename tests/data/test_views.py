@@ -16,6 +16,7 @@ from kalshi_ray.data.market_table import fee_rates
 from kalshi_ray.data.schema import FLAG_BLOCK, UPDATES
 from kalshi_ray.data.views import build_pack_from_tables, subset_pack
 from kalshi_ray.errors import DataError, NothingToDo, SessionDamaged, UnknownName
+from tests import tapes
 from tests.data.pack_tables import (
     ASK,
     BID,
@@ -373,3 +374,14 @@ def test_siblings_of_a_chosen_market_see_the_whole_event() -> None:
     own = part.views[0]["event"]
     assert part.tickers == ("M3",) and part.events[own] == "B"
     assert part.siblings[part.sibling_start[own] : part.sibling_start[own + 1]].tobytes() == wanted.tobytes()
+
+
+def test_a_gap_of_everybody_is_nothing_to_a_market_that_has_not_begun_or_is_settled() -> None:
+    first = tapes.book(0, bids={40: 10}) + tapes.settle(2, 100)
+    second = tapes.book(5, bids={40: 10}, market=1) + tapes.change(9, "bid", 40, 1, market=1)
+    gaps = [row for t in (1, 3, 7) for row in tapes.gap(t, market=-1)]
+    pack = tapes.pack_of(first, second, gaps, markets=tapes.markets_of(2))
+    kinds = [pack.updates["kind"][view["start"] : view["stop"]].tolist() for view in pack.views]
+    level, end, delta, gap, settled = 1, 2, 3, 5, 10
+    assert kinds == [[level, end, gap, settled], [level, end, gap, delta]]
+    assert len(pack.updates) == 8
