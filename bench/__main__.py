@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import pkgutil
 import sys
 import time
@@ -98,7 +99,8 @@ def main() -> int:
     results = []
     began = time.monotonic()
     for figure in chosen:
-        print(f"{time.monotonic() - began:6.0f} s  {figure.name} …", file=sys.stderr, flush=True)
+        load = f"{time.monotonic() - began:6.0f} s  load {os.getloadavg()[0]:.1f}"
+        print(f"{load}  {figure.name} …", file=sys.stderr, flush=True)
         results.append((figure, *measured(figure)))
     if options.json:
         print(json.dumps([record(*result) for result in results], indent=2))

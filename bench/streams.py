@@ -46,10 +46,10 @@ class Stream:
     order_changes: int  # of that level
 
 
-def streams_of(pack: ViewPack, count: int) -> list[Stream]:
-    """The `count` longest streams of a pack that have a level where a bid can rest undisturbed."""
+def streams_of(pack: ViewPack, count: int, *, changes: int = 100) -> list[Stream]:
+    """The `count` longest streams that have a level of so many changes where a bid can rest undisturbed."""
     found = [_stream(pack, view) for view in range(len(pack.views))]
-    usable = [stream for stream in found if stream is not None and stream.order_changes >= 100]
+    usable = [stream for stream in found if stream is not None and stream.order_changes >= changes]
     return sorted(usable, key=lambda stream: -len(stream.updates))[:count]
 
 
@@ -102,4 +102,5 @@ def _events(updates: NDArray[np.void], prices: NDArray[np.int32]) -> NDArray[np.
     events["local_ts"] = updates["recv_ns"]
     events["px"] = prices[updates["tick"]] / DOLLAR
     events["qty"] = sizes
-    return events[updates["kind"] != SNAPSHOT_END]
+    kept: NDArray[np.void] = events[updates["kind"] != SNAPSHOT_END]
+    return kept
