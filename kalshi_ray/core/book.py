@@ -7,6 +7,9 @@ A book is one record that holds everything, its price axis included, so that ker
 the number of prices, is part of the record's type: 99 for markets in cents, 999 in tenths, 9,999 for the finest.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from functools import cache
@@ -55,7 +58,7 @@ def book_size(levels: int) -> int:
 
 
 @kernel
-def clear_book(book):  # type: ignore[no-untyped-def]
+def clear_book(book):
     """Empty both sides. The book is unknown until told otherwise."""
     for tick in range(book.levels):
         book.recorded[0, tick] = 0
@@ -71,13 +74,13 @@ def clear_book(book):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def shown(book, side, tick):  # type: ignore[no-untyped-def]
+def shown(book, side, tick):
     """Lots at a level that are left for others and for us."""
     return book.recorded[side, tick] - book.consumed[side, tick]
 
 
 @kernel
-def next_level(book, side, tick):  # type: ignore[no-untyped-def]
+def next_level(book, side, tick):
     """The nearest shown level strictly behind `tick`: lower for bids, higher for asks; -1 or L where there is none."""
     if side == BID:
         tick -= 1
@@ -91,7 +94,7 @@ def next_level(book, side, tick):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _reshow(book, side, tick, before, after):  # type: ignore[no-untyped-def]
+def _reshow(book, side, tick, before, after):
     """Keep totals, counts and best prices in step with a level that showed `before` and shows `after` lots."""
     book.total[side] += after - before
     if before == 0:
@@ -106,7 +109,7 @@ def _reshow(book, side, tick, before, after):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def change_level(book, side, tick, change):  # type: ignore[no-untyped-def]
+def change_level(book, side, tick, change):
     """Apply a signed recorded change. A level below zero makes the book unknown: it waits for a snapshot."""
     recorded_before = book.recorded[side, tick]
     recorded_after = recorded_before + change
@@ -124,7 +127,7 @@ def change_level(book, side, tick, change):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def consume(book, side, tick, lots):  # type: ignore[no-untyped-def]
+def consume(book, side, tick, lots):
     """Take at most `lots` of what a level shows; return the lots taken."""
     before = shown(book, side, tick)
     taken = min(lots, before)
@@ -135,7 +138,7 @@ def consume(book, side, tick, lots):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def apply_to_book(book, update):  # type: ignore[no-untyped-def]
+def apply_to_book(book, update):
     """Apply one row of the tape; return whether the public book may have changed.
 
     The first level of a snapshot empties the book, its end makes it known. Deltas before a snapshot are ignored, as
@@ -169,7 +172,7 @@ def apply_to_book(book, update):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def load_axis(book, axes, axis, levels):  # type: ignore[no-untyped-def]
+def load_axis(book, axes, axis, levels):
     """Set the price axis: row `axis` of `axes`, [X, L] pips."""
     book.levels = levels
     for tick in range(levels):
@@ -177,14 +180,14 @@ def load_axis(book, axes, axis, levels):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def load_grid(book, grids, grid):  # type: ignore[no-untyped-def]
+def load_grid(book, grids, grid):
     """Set which prices of the axis are valid: row `grid` of `grids`, [G, L]."""
     for tick in range(book.levels):
         book.valid[tick] = grids[grid, tick]
 
 
 @kernel
-def load_book(book, stored, start, stop, known, in_snapshot):  # type: ignore[no-untyped-def]
+def load_book(book, stored, start, stop, known, in_snapshot):
     """Set the book from a keyframe: `stored[start:stop]` are LEVEL records on the book's axis."""
     clear_book(book)
     for at in range(start, stop):
@@ -197,7 +200,7 @@ def load_book(book, stored, start, stop, known, in_snapshot):  # type: ignore[no
 
 
 @kernel
-def copy_book(source, target):  # type: ignore[no-untyped-def]
+def copy_book(source, target):
     """Make `target` equal to `source`."""
     target.levels = source.levels
     target.known = source.known
@@ -216,12 +219,12 @@ def copy_book(source, target):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def is_two_sided(book):  # type: ignore[no-untyped-def]
+def is_two_sided(book):
     """Whether both sides show a level."""
     return book.best[0] >= 0 and book.best[1] < book.levels
 
 
 @kernel
-def is_crossed(book):  # type: ignore[no-untyped-def]
+def is_crossed(book):
     """Whether the best bid stands at or above the best ask: locked or crossed."""
     return book.best[0] >= 0 and book.best[1] < book.levels and book.best[0] >= book.best[1]

@@ -7,6 +7,9 @@
 A direct member's precision is $0.0001; an account cleared by another firm has $0.01.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
@@ -22,7 +25,7 @@ _SCALE = 10_000_000_000  # lots x pips x pips x parts per million, in micros: 1e
 
 
 @kernel
-def model_fee(size, price, rate_ppm):  # type: ignore[no-untyped-def]
+def model_fee(size, price, rate_ppm):
     """Fee in micros of `size` lots at `price` pips before the member's rounding, rounded up; exact in 64 bits."""
     size, price, rate = int(size), int(price), int(rate_ppm)
     product = size * price * (DOLLAR - price)
@@ -32,7 +35,7 @@ def model_fee(size, price, rate_ppm):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def charge_fee(order, size, price, revenue, rate_ppm, precision):  # type: ignore[no-untyped-def]
+def charge_fee(order, size, price, revenue, rate_ppm, precision):
     """Net fee in micros of one fill; `order.fee_held` accumulates roundings over the fills of the order.
 
     `revenue` is the cash the fill moves before fees: negative for a purchase.
@@ -48,7 +51,7 @@ def charge_fee(order, size, price, revenue, rate_ppm, precision):  # type: ignor
 
 
 @kernel
-def worst_fee(size, price, rate_ppm, precision):  # type: ignore[no-untyped-def]
+def worst_fee(size, price, rate_ppm, precision):
     """Upper bound in micros on the net fees of an order with limit `price`, however many fills it takes.
 
     Price plus fee grows with the price, so fills below the limit cost less in all. Every lot can be a fill of its own,

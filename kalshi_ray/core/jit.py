@@ -17,12 +17,14 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
-from numba.core import config, types
+from numba.core import config
+from numba.core import types as numba_types
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+types: Any = numba_types  # whose annotations leave most of it out
 COMPILED = not config.DISABLE_JIT
 _FOLDERS_WITH_KERNELS = ("core", "env", "data", "evaluate", "policy", "train")
 
@@ -79,7 +81,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", compiled)
 
 
-class FieldsFirst(np.record):
+class FieldsFirst(np.record):  # type: ignore[misc]  # final in numpy's stubs, not in numpy
     """A record whose fields win over the attributes of numpy's scalars (`size`, `flags`), as they do when compiled."""
 
     def __getattribute__(self, name: str) -> Any:

@@ -7,6 +7,9 @@ A resting order fills on a print at or through its price, or when the other side
 cancel alone. An order decided at t meets only updates with an exchange time after t + entry.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.book import apply_to_book, consume, next_level, shown
@@ -40,7 +43,7 @@ PESSIMISTIC, FITTED, OPTIMISTIC = int(FillModel.PESSIMISTIC), int(FillModel.FITT
 
 
 @kernel
-def _fill(venue, rules, slot, price, size, maker):  # type: ignore[no-untyped-def]
+def _fill(venue, rules, slot, price, size, maker):
     """Execute `size` lots of an order at `price` pips; a complete order is done."""
     order = venue.orders[slot]
     position = venue.position if order.side == BID else -venue.position
@@ -55,7 +58,7 @@ def _fill(venue, rules, slot, price, size, maker):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _finish(venue, rules, slot):  # type: ignore[no-untyped-def]
+def _finish(venue, rules, slot):
     """Take an order off the book: complete, cancelled or expired. A command on its way to it finds nothing."""
     order = venue.orders[slot]
     order.live = 0
@@ -65,7 +68,7 @@ def _finish(venue, rules, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fill_resting(venue, rules, slot, lots):  # type: ignore[no-untyped-def]
+def _fill_resting(venue, rules, slot, lots):
     """Fill a resting order at its own price with what is left of `lots`; return the lots filled."""
     order = venue.orders[slot]
     size = min(lots, order.size - order.filled)
@@ -78,7 +81,7 @@ def _fill_resting(venue, rules, slot, lots):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _meet_print(venue, rules, slot, tick, lots):  # type: ignore[no-untyped-def]
+def _meet_print(venue, rules, slot, tick, lots):
     """A print of `lots` at `tick` that may have hit the resting order in `slot`."""
     order = venue.orders[slot]
     through = tick < order.tick if order.side == BID else tick > order.tick
@@ -92,7 +95,7 @@ def _meet_print(venue, rules, slot, tick, lots):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _meet_cancel(venue, rules, order, before, lots):  # type: ignore[no-untyped-def]
+def _meet_cancel(venue, rules, order, before, lots):
     """A cancel of `lots` at our level, which showed `before`: our place by the fill model, clipped to what is left."""
     if rules.fill_model == OPTIMISTIC:
         order.queue = max(0, order.queue - lots)
@@ -106,7 +109,7 @@ def _meet_cancel(venue, rules, order, before, lots):  # type: ignore[no-untyped-
 
 
 @kernel
-def _meet_far_side(venue, rules, slot):  # type: ignore[no-untyped-def]
+def _meet_far_side(venue, rules, slot):
     """Fill a resting order from levels of the other side that stand at or through its price, the queue first."""
     order = venue.orders[slot]
     book = venue.book
@@ -122,7 +125,7 @@ def _meet_far_side(venue, rules, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _take(venue, rules, side, tick, lots):  # type: ignore[no-untyped-def]
+def _take(venue, rules, side, tick, lots):
     """Remove lots from the venue's book and remember to remove them from the one the trader sees."""
     if lots <= 0:
         return
@@ -137,7 +140,7 @@ def _take(venue, rules, side, tick, lots):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _take_through(venue, rules, slot):  # type: ignore[no-untyped-def]
+def _take_through(venue, rules, slot):
     """Walk the shown ladder up to the order's limit; reduce-only orders stop at a flat position."""
     order = venue.orders[slot]
     book = venue.book
@@ -162,20 +165,20 @@ def _take_through(venue, rules, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _crosses(book, side, tick):  # type: ignore[no-untyped-def]
+def _crosses(book, side, tick):
     if side == BID:
         return book.best[1] < book.levels and tick >= book.best[1]
     return book.best[0] >= 0 and tick <= book.best[0]
 
 
 @kernel
-def _join_queue(venue, order):  # type: ignore[no-untyped-def]
+def _join_queue(venue, order):
     order.queue = shown(venue.book, order.side, order.tick)
     order.owed = 0
 
 
 @kernel
-def accept_command(venue, rules, command, now):  # type: ignore[no-untyped-def]
+def accept_command(venue, rules, command, now):
     """Put a command on its way; it arrives after the entry latency."""
     order = venue.orders[command.slot]
     if command.kind != CREATE and not order.live:
@@ -197,7 +200,7 @@ def accept_command(venue, rules, command, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _arrive(venue, rules, slot):  # type: ignore[no-untyped-def]
+def _arrive(venue, rules, slot):
     """A command reaches the exchange."""
     order = venue.orders[slot]
     kind = order.pending
@@ -211,7 +214,7 @@ def _arrive(venue, rules, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _arrive_create(venue, rules, slot):  # type: ignore[no-untyped-def]
+def _arrive_create(venue, rules, slot):
     order = venue.orders[slot]
     order.tick = order.pending_tick
     order.size = order.pending_size
@@ -233,7 +236,7 @@ def _arrive_create(venue, rules, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _arrive_amend(venue, rules, slot):  # type: ignore[no-untyped-def]
+def _arrive_amend(venue, rules, slot):
     """A smaller size at the same price keeps its place; anything else goes to the back. Crossing is refused."""
     order = venue.orders[slot]
     if order.pending_size <= order.filled:
@@ -256,7 +259,7 @@ def _arrive_amend(venue, rules, slot):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _own_events(venue, rules, until, expiries):  # type: ignore[no-untyped-def]
+def _own_events(venue, rules, until, expiries):
     """Arrivals up to `until`, by time, cancels of resting orders before new ones; and expiries where asked for."""
     while True:
         at, chosen, expiring = NEVER, -1, False
@@ -277,14 +280,14 @@ def _own_events(venue, rules, until, expiries):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _cancel_all(venue, rules):  # type: ignore[no-untyped-def]
+def _cancel_all(venue, rules):
     for slot in range(SLOTS):
         if venue.orders[slot].live:
             _finish(venue, rules, slot)
 
 
 @kernel
-def _meet_row(venue, rules, update, before):  # type: ignore[no-untyped-def]
+def _meet_row(venue, rules, update, before):
     """What a row of the tape does to our resting orders; `before` is what its level showed before it."""
     side = update.flags & ASK_SIDE
     tick = int(update.tick)
@@ -315,7 +318,7 @@ def _meet_row(venue, rules, update, before):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def advance_venue(venue, rules, updates, values, until):  # type: ignore[no-untyped-def]
+def advance_venue(venue, rules, updates, values, until):
     """Apply all that reaches the exchange up to `until`, ns: at one time expiries, then the tape, then arrivals."""
     while venue.cursor < venue.stop:
         update = updates[venue.cursor]

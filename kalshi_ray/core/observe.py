@@ -1,5 +1,8 @@
 """The kernel behind `core.features`: every feature of one row, and the layout that a policy gets."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import math
@@ -16,7 +19,7 @@ MICROS_PER_LOT_DOLLAR = DOLLAR  # a lot that pays one dollar pays this many micr
 
 
 @kernel
-def measure(trader, rules, facts):  # type: ignore[no-untyped-def]
+def measure(trader, rules, facts):
     """Fill one FACTS record with the state of a row at its decision. Changes nothing of the row."""
     _measure_prices(trader, facts)
     _measure_depth(trader, facts)
@@ -28,7 +31,7 @@ def measure(trader, rules, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def arrange(values, index, low, high, row, out):  # type: ignore[no-untyped-def]
+def arrange(values, index, low, high, row, out):
     """Copy the chosen `values` into `out[row]`, cut at their bounds; return how many were cut."""
     clipped = 0
     for at in range(index.shape[0]):
@@ -44,7 +47,7 @@ def arrange(values, index, low, high, row, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _measure_prices(trader, facts):  # type: ignore[no-untyped-def]
+def _measure_prices(trader, facts):
     bid, ask = trader.mark_bid / DOLLAR, trader.mark_ask / DOLLAR
     spread = ask - bid
     mid = (bid + ask) / 2
@@ -76,12 +79,12 @@ def _measure_prices(trader, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _imbalance(bids, asks):  # type: ignore[no-untyped-def]
+def _imbalance(bids, asks):
     return (bids - asks) / (bids + asks) if bids + asks > 0 else 0.0
 
 
 @kernel
-def _measure_depth(trader, facts):  # type: ignore[no-untyped-def]
+def _measure_depth(trader, facts):
     book = trader.book
     facts.total_volume = math.log10(1 + (book.total[0] + book.total[1]) / CONTRACT) / 7
     facts.volume_imbalance = _imbalance(book.total[0], book.total[1])
@@ -97,7 +100,7 @@ def _measure_depth(trader, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _scan_side(book, side):  # type: ignore[no-untyped-def]
+def _scan_side(book, side):
     """(lots of the five best levels, lots of the three biggest, pips from the best level to the next) of one side."""
     near, first, second, third, gap = 0, 0, 0, 0, 0
     tick = book.best[side]
@@ -125,7 +128,7 @@ def _scan_side(book, side):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _measure_time(trader, facts):  # type: ignore[no-untyped-def]
+def _measure_time(trader, facts):
     now = trader.now_ns
     # The decision before this one, or the start of the episode.
     before = trader.decided_ns if trader.decisions > 0 else trader.started_ns
@@ -142,7 +145,7 @@ def _measure_time(trader, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _measure_activity(trader, facts):  # type: ignore[no-untyped-def]
+def _measure_activity(trader, facts):
     count = int(trader.history_count)
     if count == 0:
         _measure_no_activity(facts)
@@ -169,7 +172,7 @@ def _measure_activity(trader, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _measure_no_activity(facts):  # type: ignore[no-untyped-def]
+def _measure_no_activity(facts):
     """The tape ended before a decision, or in a gap: there is nothing to look back on."""
     facts.activity = 0.0
     facts.activity_change = 0.0
@@ -186,7 +189,7 @@ def _measure_no_activity(facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _measure_moves(trader, recent, facts):  # type: ignore[no-untyped-def]
+def _measure_moves(trader, recent, facts):
     """Momentum, volatility and stability of the mid; the history holds bid + ask in pips."""
     facts.momentum = math.tanh(20 * (trader.history_mid[0] - trader.history_mid[recent - 1]) / (2 * DOLLAR))
     facts.volatility = 0.0
@@ -207,7 +210,7 @@ def _measure_moves(trader, recent, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _measure_pace(trader, recent, facts):  # type: ignore[no-untyped-def]
+def _measure_pace(trader, recent, facts):
     """Trend, consistency and persistence of activity over the last five (ten) decisions."""
     weighted, total, squares = 0.0, 0.0, 0.0
     centre = (recent - 1) / 2
@@ -227,12 +230,12 @@ def _measure_pace(trader, recent, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_steady(trader, at):  # type: ignore[no-untyped-def]
+def _is_steady(trader, at):
     return abs(trader.history_activity[at] - trader.history_activity[at + 1]) <= 0.1
 
 
 @kernel
-def _measure_portfolio(trader, rules, facts):  # type: ignore[no-untyped-def]
+def _measure_portfolio(trader, rules, facts):
     account = trader.account
     bankroll = float(rules.bankroll)
     position = account.position
@@ -253,7 +256,7 @@ def _measure_portfolio(trader, rules, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _measure_orders(trader, facts):  # type: ignore[no-untyped-def]
+def _measure_orders(trader, facts):
     bid, ask = trader.orders[BID], trader.orders[ASK]
     has_bid, has_ask = left_of(bid) > 0, left_of(ask) > 0
     mid = (trader.mark_bid + trader.mark_ask) / 2
@@ -264,7 +267,7 @@ def _measure_orders(trader, facts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _queue_share(trader, side):  # type: ignore[no-untyped-def]
+def _queue_share(trader, side):
     order = trader.orders[side]
     if left_of(order) <= 0:
         return 0.0
@@ -273,7 +276,7 @@ def _queue_share(trader, side):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _measure_more(trader, facts):  # type: ignore[no-untyped-def]
+def _measure_more(trader, facts):
     facts.bid_queue = _queue_share(trader, BID)
     facts.ask_queue = _queue_share(trader, ASK)
     facts.fill_rate = trader.filled_orders / trader.sent if trader.sent > 0 else 0.0

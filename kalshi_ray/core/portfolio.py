@@ -6,6 +6,9 @@ YES against a NO held redeems $1 for the pair, and the other way round. At every
     cash = start - cost + realized - fees + refund
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import numpy as np
@@ -29,14 +32,14 @@ ACCOUNT = np.dtype(
 
 
 @kernel
-def closing_part(account, side, size):  # type: ignore[no-untyped-def]
+def closing_part(account, side, size):
     """Lots of a fill of `size` on `side` that reduce the position."""
     held = -account.position if side == BID else account.position
     return min(size, max(0, held))
 
 
 @kernel
-def apply_fill(account, side, price, size, fee):  # type: ignore[no-untyped-def]
+def apply_fill(account, side, price, size, fee):
     """Book a fill: `side` BID bought YES at `price` pips. Partial closes keep the average cost; rounding stays open."""
     closing = closing_part(account, side, size)
     opening = size - closing
@@ -55,14 +58,14 @@ def apply_fill(account, side, price, size, fee):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def apply_refund(account, micros):  # type: ignore[no-untyped-def]
+def apply_refund(account, micros):
     """Give back part of a cost: the ramp of training, its own entry in the ledger."""
     account.cash += micros
     account.refund += micros
 
 
 @kernel
-def position_value(position, bid, ask):  # type: ignore[no-untyped-def]
+def position_value(position, bid, ask):
     """Micros that closing would bring: YES sold at `bid`, NO sold at $1 - `ask`; pips."""
     if position >= 0:
         return position * bid
@@ -70,13 +73,13 @@ def position_value(position, bid, ask):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def equity(account, bid, ask):  # type: ignore[no-untyped-def]
+def equity(account, bid, ask):
     """Cash plus position value at the mark: best bid for a long position, best ask for a short one."""
     return account.cash + position_value(account.position, bid, ask)
 
 
 @kernel
-def settle(account, value):  # type: ignore[no-untyped-def]
+def settle(account, value):
     """Pay out the position at the venue's result: `value` pips per YES, the rest of a dollar per NO.
 
     A scalar result can end below a cent: the payout is floored and the remainder is a fee (protocol.md section 8).

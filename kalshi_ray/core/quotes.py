@@ -1,5 +1,8 @@
 """Desired orders for both sides become commands, through the same risk, matching and fees as actions."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
@@ -20,7 +23,7 @@ from kalshi_ray.core.trader import is_decidable
 
 
 @kernel
-def tick_of(book, price):  # type: ignore[no-untyped-def]
+def tick_of(book, price):
     """Index of a price on the axis, -1 where it is not on it; a binary search."""
     low, high = 0, book.levels
     while low < high:
@@ -33,7 +36,7 @@ def tick_of(book, price):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def decide_quote(trader, rules, quote):  # type: ignore[no-untyped-def]
+def decide_quote(trader, rules, quote):
     """Turn a QUOTE into commands; what risk refuses is counted. Return whether nothing was wanted or sent."""
     trader.command_count = 0
     refused = 0
@@ -59,7 +62,7 @@ def decide_quote(trader, rules, quote):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _withdraw(trader, rules, side):  # type: ignore[no-untyped-def]
+def _withdraw(trader, rules, side):
     """Cancel the resting order of a side; return 1 where the budget forbids it."""
     if trader.orders[side].state != WORKING:
         return 0

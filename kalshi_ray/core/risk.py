@@ -4,6 +4,9 @@ The mask is the whole truth (market-rules.md section 4): what it allows passes h
 A plan is a number: a `Refusal` above zero, or what to do at or below it.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.actions import Intent, Pricing
@@ -43,19 +46,19 @@ CANCEL_OTHER = -4  # cancel the other side's first: together they would cross, o
 
 
 @kernel
-def side_of(intent):  # type: ignore[no-untyped-def]
+def side_of(intent):
     """Side of the book on which an intent trades: buying YES and selling NO are bids."""
     return BID if intent in (BUY_YES, SELL_NO) else ASK
 
 
 @kernel
-def is_reducing(intent):  # type: ignore[no-untyped-def]
+def is_reducing(intent):
     """Whether an intent may only reduce the position."""
     return intent in (SELL_YES, SELL_NO)
 
 
 @kernel
-def left_of(order):  # type: ignore[no-untyped-def]
+def left_of(order):
     """Lots of an order that can still fill, as far as the trader knows; an amendment counts at its larger size."""
     if order.state == FREE:
         return 0
@@ -64,7 +67,7 @@ def left_of(order):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def cash_need(trader, rules, side, price, size, rate_ppm):  # type: ignore[no-untyped-def]
+def cash_need(trader, rules, side, price, size, rate_ppm):
     """Micros an order can cost at worst: collateral of what it opens and the fee, less what it closes brings."""
     position = trader.account.position
     closing = min(size, max(0, -position if side == BID else position))
@@ -74,7 +77,7 @@ def cash_need(trader, rules, side, price, size, rate_ppm):  # type: ignore[no-un
 
 
 @kernel
-def reserved(trader, rules, side):  # type: ignore[no-untyped-def]
+def reserved(trader, rules, side):
     """Micros held back for the orders of one side, resting and immediate."""
     total = 0
     for slot in (side, 2 + side):
@@ -91,14 +94,14 @@ def reserved(trader, rules, side):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def budget_left(trader, rules, now):  # type: ignore[no-untyped-def]
+def budget_left(trader, rules, now):
     """Commands that may go now."""
     backlog = max(0, trader.budget_ns - now)
     return (rules.budget_burst * rules.budget_interval_ns - backlog) // rules.budget_interval_ns
 
 
 @kernel
-def order_tick(trader, side, pricing):  # type: ignore[no-untyped-def]
+def order_tick(trader, side, pricing):
     """Tick of an order by its pricing, or minus a `Refusal`."""
     book = trader.book
     own, far = book.best[side], book.best[1 - side]
@@ -129,14 +132,14 @@ def order_tick(trader, side, pricing):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sellable(trader, side):  # type: ignore[no-untyped-def]
+def sellable(trader, side):
     """Lots held that a reducing order on `side` may still sell: less what an immediate order is selling already."""
     held = -trader.account.position if side == BID else trader.account.position
     return max(0, held - left_of(trader.orders[2 + side]))
 
 
 @kernel
-def plan_order(trader, rules, now, side, tick, price, size, immediate):  # type: ignore[no-untyped-def]
+def plan_order(trader, rules, now, side, tick, price, size, immediate):
     """What sending this order would take: a plan (<= 0) or a `Refusal`. Changes nothing."""
     resting, other = trader.orders[side], trader.orders[1 - side]
     if trader.orders[2 + side].state != FREE:
@@ -175,7 +178,7 @@ def plan_order(trader, rules, now, side, tick, price, size, immediate):  # type:
 
 
 @kernel
-def plan_action(trader, rules, action, smaller):  # type: ignore[no-untyped-def]
+def plan_action(trader, rules, action, smaller):
     """(plan, tick, lots) of one ACTION record; `smaller` is the next smaller size of its group, 0 for the smallest."""
     side = side_of(action.intent)
     position = trader.account.position if side == BID else -trader.account.position
@@ -197,7 +200,7 @@ def plan_action(trader, rules, action, smaller):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def write_mask(trader, rules, actions, row, mask):  # type: ignore[no-untyped-def]
+def write_mask(trader, rules, actions, row, mask):
     """Write which actions are legal now into `mask[row]`, [A]. HOLD is, unless repeated too often by option.
 
     Within a group sizes ascend and a larger order is never legal where a smaller one is not, so that the largest is
@@ -225,7 +228,7 @@ def write_mask(trader, rules, actions, row, mask):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _mask_buys(trader, rules, actions, row, start, stop, mask):  # type: ignore[no-untyped-def]
+def _mask_buys(trader, rules, actions, row, start, stop, mask):
     legal = 0
     smaller_are_legal = False
     for at in range(stop - 1, start - 1, -1):
@@ -245,7 +248,7 @@ def _mask_buys(trader, rules, actions, row, start, stop, mask):  # type: ignore[
 
 
 @kernel
-def _mask_sells(trader, rules, actions, row, start, stop, mask):  # type: ignore[no-untyped-def]
+def _mask_sells(trader, rules, actions, row, start, stop, mask):
     legal = 0
     smaller = 0
     for at in range(start, stop):
@@ -261,7 +264,7 @@ def _mask_sells(trader, rules, actions, row, start, stop, mask):  # type: ignore
 
 
 @kernel
-def send_order(trader, rules, plan, side, tick, price, size, immediate, reduce_only):  # type: ignore[no-untyped-def]
+def send_order(trader, rules, plan, side, tick, price, size, immediate, reduce_only):
     """Turn a plan into a command in `trader.commands` and the state of its order. KEEP sends nothing."""
     if plan == KEEP:
         return
@@ -325,7 +328,7 @@ def send_order(trader, rules, plan, side, tick, price, size, immediate, reduce_o
 
 
 @kernel
-def decide_action(trader, rules, actions, action):  # type: ignore[no-untyped-def]
+def decide_action(trader, rules, actions, action):
     """Turn an action id into commands; a masked one sends nothing and is counted. Return whether it was HOLD."""
     trader.command_count = 0
     if action == 0:
@@ -353,7 +356,7 @@ def decide_action(trader, rules, actions, action):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _anything_legal(trader, rules, actions):  # type: ignore[no-untyped-def]
+def _anything_legal(trader, rules, actions):
     smaller = 0
     for at in range(1, actions.shape[0]):
         if at == 1 or actions[at].group != actions[at - 1].group:
@@ -366,7 +369,7 @@ def _anything_legal(trader, rules, actions):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def note_exposure(trader, rules):  # type: ignore[no-untyped-def]
+def note_exposure(trader, rules):
     """Keep the most capital ever in use: cost of the position and collateral of working orders."""
     used = trader.account.cost + reserved(trader, rules, BID) + reserved(trader, rules, ASK)
     trader.peak_exposure = max(trader.peak_exposure, used)

@@ -10,6 +10,9 @@ The environment feeds it from a view and `core.matching`; live trading feeds it 
 answers differs.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import math
@@ -129,7 +132,7 @@ def trader_dtype(levels: int) -> np.dtype[np.void]:
 
 
 @kernel
-def start_trader(trader, view, bankroll, now):  # type: ignore[no-untyped-def]
+def start_trader(trader, view, bankroll, now):
     """Begin an episode with an empty ledger and no memory. The book is set apart (`load_book`)."""
     trader.status = view.status
     trader.taker_ppm = view.taker_ppm
@@ -178,7 +181,7 @@ def start_trader(trader, view, bankroll, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _clear_counters(trader):  # type: ignore[no-untyped-def]
+def _clear_counters(trader):
     trader.sent = 0
     trader.filled_orders = 0
     trader.fills = 0
@@ -194,7 +197,7 @@ def _clear_counters(trader):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def see_update(trader, update):  # type: ignore[no-untyped-def]
+def see_update(trader, update):
     """Apply one row of the tape. A change of the public book starts the timer; trades do not.
 
     Rows that refer to `values` are for `see_notice`: `is_notice` tells.
@@ -222,13 +225,13 @@ def see_update(trader, update):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def is_notice(update):  # type: ignore[no-untyped-def]
+def is_notice(update):
     """Whether a row refers to `values`: schedule, grid, fee or signal."""
     return update.kind > STATUS and update.kind != SETTLEMENT
 
 
 @kernel
-def see_notice(trader, update, values, grids):  # type: ignore[no-untyped-def]
+def see_notice(trader, update, values, grids):
     """Apply a row that refers to `values`."""
     kind = update.kind
     if kind == SCHEDULE:
@@ -243,7 +246,7 @@ def see_notice(trader, update, values, grids):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _see_print(trader, update):  # type: ignore[no-untyped-def]
+def _see_print(trader, update):
     """Move what we believe of our place in the queue; nothing else reads prints."""
     if update.flags & OFF_BOOK:
         return
@@ -255,7 +258,7 @@ def _see_print(trader, update):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def due_time(trader, rules):  # type: ignore[no-untyped-def]
+def due_time(trader, rules):
     """When the row must decide: the first undecided change + the burst wait, an interval after the last decision."""
     if trader.changed_ns == NEVER:
         return NEVER
@@ -263,13 +266,13 @@ def due_time(trader, rules):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def is_decidable(trader):  # type: ignore[no-untyped-def]
+def is_decidable(trader):
     """Whether a decision may be taken: the market active, the book known and neither locked nor crossed."""
     return trader.status == ACTIVE and trader.book.known != 0 and not is_crossed(trader.book)
 
 
 @kernel
-def mark(trader):  # type: ignore[no-untyped-def]
+def mark(trader):
     """Value the position: at the best bid or ask, a missing side of a known book being worth the worst.
 
     Only an unknown or crossed book keeps its last touch and mark.
@@ -288,7 +291,7 @@ def mark(trader):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def note_equity(trader, value):  # type: ignore[no-untyped-def]
+def note_equity(trader, value):
     """Set the equity, its peak and its deepest fall."""
     trader.equity = value
     trader.peak_equity = max(trader.peak_equity, value)
@@ -296,7 +299,7 @@ def note_equity(trader, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def wake(trader, now):  # type: ignore[no-untyped-def]
+def wake(trader, now):
     """It is time to decide: set the clock, the touch and the mark, and push one entry of history."""
     trader.now_ns = now
     mark(trader)
@@ -306,7 +309,7 @@ def wake(trader, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _remember(trader):  # type: ignore[no-untyped-def]
+def _remember(trader):
     """Push one entry of history; the newest stands first."""
     for at in range(HISTORY - 1, 0, -1):
         trader.history_mid[at] = trader.history_mid[at - 1]
@@ -323,7 +326,7 @@ def _remember(trader):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def decided(trader, was_hold):  # type: ignore[no-untyped-def]
+def decided(trader, was_hold):
     """Close a decision: the interval to the next one starts now."""
     trader.decided_ns = trader.now_ns
     trader.decisions += 1
@@ -335,7 +338,7 @@ def decided(trader, was_hold):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def hear(trader, rules, message):  # type: ignore[no-untyped-def]
+def hear(trader, rules, message):
     """Apply one answer of the exchange to the order and the ledger; an impossible one sets `fault`."""
     order = trader.orders[message.slot]
     following = LIFE_CYCLE[order.state, message.event]
@@ -363,7 +366,7 @@ def hear(trader, rules, message):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _hear_fill(trader, rules, order, message):  # type: ignore[no-untyped-def]
+def _hear_fill(trader, rules, order, message):
     account = trader.account
     opening = message.size - closing_part(account, order.side, message.size)
     paid = message.price if order.side == BID else DOLLAR - message.price
@@ -388,7 +391,7 @@ def _hear_fill(trader, rules, order, message):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _spread_cost(order, price):  # type: ignore[no-untyped-def]
+def _spread_cost(order, price):
     """Pips by which an opening fill at `price` is marked down at once, by the book it was decided on."""
     if order.side == BID:
         return max(0, price - order.bid_at_send)

@@ -1,5 +1,8 @@
 """The exchange's side of one row as a record: its book, our orders on it, and the answers on their way to us."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from functools import cache
@@ -77,7 +80,7 @@ def venue_dtype(levels: int) -> np.dtype[np.void]:
 
 
 @kernel
-def start_venue(venue, trader, row_start, row_stop):  # type: ignore[no-untyped-def]
+def start_venue(venue, trader, row_start, row_stop):
     """Begin an episode at row `row_start` of the tape, with the book and the terms that a fresh trader knows."""
     venue.cursor = row_start
     venue.stop = row_stop
@@ -99,7 +102,7 @@ def start_venue(venue, trader, row_start, row_stop):  # type: ignore[no-untyped-
 
 
 @kernel
-def venue_time(update, feed_ns):  # type: ignore[no-untyped-def]
+def venue_time(update, feed_ns):
     """Exchange time of a row in ns; receive time less the feed latency where it was not recorded."""
     if update.lag_us == LAG_UNKNOWN:
         return update.recv_ns - feed_ns
@@ -107,7 +110,7 @@ def venue_time(update, feed_ns):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def draw_latency(venue, latency, spread_ppm):  # type: ignore[no-untyped-def]
+def draw_latency(venue, latency, spread_ppm):
     """The latency, or one drawn evenly within its spread (splitmix64: the state is part of the row)."""
     if spread_ppm == 0:
         return latency
@@ -121,7 +124,7 @@ def draw_latency(venue, latency, spread_ppm):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def tell(venue, rules, slot, event, reason, price, size, fee, maker):  # type: ignore[no-untyped-def]
+def tell(venue, rules, slot, event, reason, price, size, fee, maker):
     """Queue one answer. Fills of a resting order at one price merge while many of them wait."""
     visible = venue.clock_ns + draw_latency(venue, rules.response_ns, rules.latency_spread_ppm)
     order = venue.orders[slot]

@@ -4,6 +4,9 @@ The book here is by pip and not by tick, because off-grid levels are among the t
 touches is one record, which kernels pass by its address: arrays passed on are counted, which cost more than the work.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from enum import IntEnum, auto
@@ -116,7 +119,7 @@ WORK = np.dtype(
 
 
 @kernel
-def note(work, check, i, value):  # type: ignore[no-untyped-def]
+def note(work, check, i, value):
     """Count a finding; keep it if it is among the first."""
     seen = work.found[check]
     if seen < EXAMPLES:
@@ -126,7 +129,7 @@ def note(work, check, i, value):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def clear(work):  # type: ignore[no-untyped-def]
+def clear(work):
     """Empty both sides."""
     for side in range(2):
         for block in range(BLOCKS):
@@ -140,7 +143,7 @@ def clear(work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def put_level(work, side, price, size):  # type: ignore[no-untyped-def]
+def put_level(work, side, price, size):
     """Set the size of a level and keep the best prices right."""
     was = work.sizes[side, price]
     work.sizes[side, price] = size
@@ -159,7 +162,7 @@ def put_level(work, side, price, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def next_bid(work, price):  # type: ignore[no-untyped-def]
+def next_bid(work, price):
     """The best bid below `price`; 0 none."""
     block = price // _BLOCK
     top = price
@@ -174,7 +177,7 @@ def next_bid(work, price):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def next_ask(work, price):  # type: ignore[no-untyped-def]
+def next_ask(work, price):
     """The best ask above `price`; DOLLAR none."""
     block = price // _BLOCK
     bottom = price
@@ -189,7 +192,7 @@ def next_ask(work, price):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def judge_crossing(work):  # type: ignore[no-untyped-def]
+def judge_crossing(work):
     """Whether the book stood locked or crossed after everything that came at one time."""
     if not work.known or work.in_snapshot:
         return
@@ -207,7 +210,7 @@ def judge_crossing(work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def end_crossing(work, now):  # type: ignore[no-untyped-def]
+def end_crossing(work, now):
     """The book is right again, or unknown, or at its end."""
     lasted = now - work.crossing_ns
     note(work, LOCKED if work.crossing == 1 else CROSSED, work.crossing_row, lasted)

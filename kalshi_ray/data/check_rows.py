@@ -1,5 +1,8 @@
 """The checks of a replay: every row of every market, and the numbers of every subscription."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
@@ -38,7 +41,7 @@ GRID, SETTLEMENT = int(Kind.GRID), int(Kind.SETTLEMENT)
 
 
 @kernel
-def check_level(row, i, work):  # type: ignore[no-untyped-def]
+def check_level(row, i, work):
     """A level of a snapshot or a change of one. False if it cannot be applied."""
     side, price = row.side, row.price
     if side != 0 and side != 1:
@@ -54,7 +57,7 @@ def check_level(row, i, work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def apply_snapshot_level(row, i, work):  # type: ignore[no-untyped-def]
+def apply_snapshot_level(row, i, work):
     """The first level of a run empties the book."""
     if not work.in_snapshot:
         clear(work)
@@ -71,7 +74,7 @@ def apply_snapshot_level(row, i, work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def apply_snapshot_end(row, i, work):  # type: ignore[no-untyped-def]
+def apply_snapshot_end(row, i, work):
     """The book is whole. Alone it means an empty one."""
     if not work.in_snapshot:
         clear(work)
@@ -84,7 +87,7 @@ def apply_snapshot_end(row, i, work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def apply_delta(row, i, work):  # type: ignore[no-untyped-def]
+def apply_delta(row, i, work):
     """A change of one level."""
     if not work.known:
         note(work, DELTA_ON_UNKNOWN, i, 0)
@@ -100,7 +103,7 @@ def apply_delta(row, i, work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def check_trade(row, i, work):  # type: ignore[no-untyped-def]
+def check_trade(row, i, work):
     """A print: off the grid is rare but real (blocks, combos), outside (0, 1) or without size is not."""
     price = row.price
     work.stats.trades += 1
@@ -116,7 +119,7 @@ def check_trade(row, i, work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def apply_gap(row, i, work):  # type: ignore[no-untyped-def]
+def apply_gap(row, i, work):
     """From here the book is unknown."""
     if work.crossing:
         end_crossing(work, row.recv_ns)
@@ -129,7 +132,7 @@ def apply_gap(row, i, work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def check_settlement(row, i, work):  # type: ignore[no-untyped-def]
+def check_settlement(row, i, work):
     """A result between 0 and $1, once."""
     value = row.price
     if value < 0 or value > DOLLAR:
@@ -140,7 +143,7 @@ def check_settlement(row, i, work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def check_row(row, i, work):  # type: ignore[no-untyped-def]
+def check_row(row, i, work):
     """One row of the market, or of every market of its sid."""
     kind = row.kind
     work.stats.rows += 1
@@ -173,14 +176,14 @@ def check_row(row, i, work):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def use_grid(work, on_grid, grid):  # type: ignore[no-untyped-def]
+def use_grid(work, on_grid, grid):
     """The prices of a row of `on_grid` are valid from here. (A loop: assigning a slice compiles for seconds.)"""
     for price in range(DOLLAR + 1):
         work.on_grid[price] = on_grid[grid, price]
 
 
 @kernel
-def begin_market(work, on_grid, grid):  # type: ignore[no-untyped-def]
+def begin_market(work, on_grid, grid):
     """An unknown book on that grid; what was found in other markets stays."""
     clear(work)
     work.known, work.in_snapshot, work.crossing = 0, 0, 0
@@ -193,7 +196,7 @@ def begin_market(work, on_grid, grid):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def end_market(work, last):  # type: ignore[no-untyped-def]
+def end_market(work, last):
     """What is still open at the last row of the market."""
     judge_crossing(work)
     if work.crossing:
@@ -203,7 +206,7 @@ def end_market(work, last):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def change_grid(row, i, work, on_grid, first_later):  # type: ignore[no-untyped-def]
+def change_grid(row, i, work, on_grid, first_later):
     """Later grids stand in `on_grid` from `first_later` on."""
     if row.size < 0 or first_later + row.size >= len(on_grid):
         note(work, UNKNOWN_GRID, i, row.size)
@@ -212,7 +215,7 @@ def change_grid(row, i, work, on_grid, first_later):  # type: ignore[no-untyped-
 
 
 @kernel
-def check_market(rows, order, start, stop, gap_rows, work, on_grid, first_later):  # type: ignore[no-untyped-def]
+def check_market(rows, order, start, stop, gap_rows, work, on_grid, first_later):
     """Replay the rows order[start:stop] of one market, and those of `gap_rows` (of market -1) on its book's sid."""
     gap = 0
     for place in range(start, stop):
@@ -228,7 +231,7 @@ def check_market(rows, order, start, stop, gap_rows, work, on_grid, first_later)
 
 
 @kernel
-def check_markets(rows, order, starts, gap_rows, work, on_grid, first_later, grids, stats):  # type: ignore[no-untyped-def]
+def check_markets(rows, order, starts, gap_rows, work, on_grid, first_later, grids, stats):
     """Replay every market and keep what it saw. `order`: rows by market, from `starts` [M + 1]; `grids` [M]."""
     for market in range(len(grids)):
         begin_market(work, on_grid, grids[market])
@@ -240,7 +243,7 @@ def check_markets(rows, order, starts, gap_rows, work, on_grid, first_later, gri
 
 
 @kernel
-def judge_number(rows, i, work, last_seq, last_row, excused):  # type: ignore[no-untyped-def]
+def judge_number(rows, i, work, last_seq, last_row, excused):
     """One number after the last of its subscription. Rows of one frame share it."""
     row = rows[i]
     if last_seq == 0 or excused:
@@ -252,7 +255,7 @@ def judge_number(rows, i, work, last_seq, last_row, excused):  # type: ignore[no
 
 
 @kernel
-def check_sequence(rows, sids, work, last_seq, last_row, excused):  # type: ignore[no-untyped-def]
+def check_sequence(rows, sids, work, last_seq, last_row, excused):
     """Numbers of every subscription in arrival order. `sids`: small number of each row's sid; the rest [S], zero."""
     for i in range(len(rows)):
         row, sid = rows[i], sids[i]

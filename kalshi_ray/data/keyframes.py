@@ -4,6 +4,9 @@ A view has one before its first row. Others follow where a replay from the one b
 all of them together stay below three bytes per row; deep books therefore get them further apart.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import numpy as np
@@ -19,7 +22,7 @@ KEY_BYTES, LEVEL_BYTES = KEYFRAME.itemsize, LEVEL.itemsize
 
 
 @kernel
-def _write_key(book, state, at, keys, key, levels, level):  # type: ignore[no-untyped-def]
+def _write_key(book, state, at, keys, key, levels, level):
     """Write the state before row `at` as keyframe `key`; return one past its last row of `levels`."""
     frame = keys[key]
     frame.at = at
@@ -44,7 +47,7 @@ def _write_key(book, state, at, keys, key, levels, level):  # type: ignore[no-un
 
 
 @kernel
-def write_keys(tape, replay, keys, levels, used):  # type: ignore[no-untyped-def]
+def write_keys(tape, replay, keys, levels, used):
     """Replay all views: write keyframes, their range and the number of decision points of each view.
 
     `used` [2] receives the rows taken in `keys` and `levels`.

@@ -12,6 +12,9 @@ unknown may have hit either side. The search ends at a book row more than 100 ms
 exchange time, or 5 s away by receive time: the book's own rows come in order.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import numpy as np
@@ -36,12 +39,12 @@ LARGEST_LAG = 2**31 - 1
 
 
 @kernel
-def _venue_us(update):  # type: ignore[no-untyped-def]
+def _venue_us(update):
     return update.recv_ns // 1000 - update.lag_us
 
 
 @kernel
-def _may_match(trade, row, whole_ms):  # type: ignore[no-untyped-def]
+def _may_match(trade, row, whole_ms):
     """Whether a decrease may be of that print by side, price and time."""
     if row.kind != DELTA or row.size >= 0 or row.tick != trade.tick:
         return False
@@ -57,7 +60,7 @@ def _may_match(trade, row, whole_ms):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_far(trade, row, direction):  # type: ignore[no-untyped-def]
+def _is_far(trade, row, direction):
     """Whether the search in that direction ends at `row`."""
     if abs(row.recv_ns - trade.recv_ns) > SEARCH_NS:
         return True
@@ -69,7 +72,7 @@ def _is_far(trade, row, direction):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _match(updates, printed, at, row, equal):  # type: ignore[no-untyped-def]
+def _match(updates, printed, at, row, equal):
     """Give print `at` as much of decrease `row` as both have left. `printed` holds what each row has given or found."""
     wanted = updates[at].size - printed[at]
     offered = -updates[row].size - printed[row]
@@ -81,7 +84,7 @@ def _match(updates, printed, at, row, equal):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _search(updates, printed, at, start, stop, whole_ms, equal):  # type: ignore[no-untyped-def]
+def _search(updates, printed, at, start, stop, whole_ms, equal):
     """One round of one print: the decreases around it, in order of arrival."""
     trade = updates[at]
     first = at
@@ -95,7 +98,7 @@ def _search(updates, printed, at, start, stop, whole_ms, equal):  # type: ignore
 
 
 @kernel
-def match_prints(updates, starts, stops, printed):  # type: ignore[no-untyped-def]
+def match_prints(updates, starts, stops, printed):
     """Fill `printed` [U] with the lots of each decrease that were prints; return how many rows must be split."""
     for view in range(len(starts)):
         for search in range(4):
@@ -111,7 +114,7 @@ def match_prints(updates, starts, stops, printed):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _copy_row(source, target):  # type: ignore[no-untyped-def]
+def _copy_row(source, target):
     target.recv_ns = source.recv_ns
     target.lag_us = source.lag_us
     target.size = source.size
@@ -121,7 +124,7 @@ def _copy_row(source, target):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def mark_rows(updates, printed, starts, stops, marked):  # type: ignore[no-untyped-def]
+def mark_rows(updates, printed, starts, stops, marked):
     """Set BY_TRADE and split rows that are print in part, print first. `marked` is `updates` where none is split.
 
     `starts` and `stops` are moved to the rows of `marked`.
@@ -148,7 +151,7 @@ def mark_rows(updates, printed, starts, stops, marked):  # type: ignore[no-untyp
 
 
 @kernel
-def order_venue_time(updates, starts, stops):  # type: ignore[no-untyped-def]
+def order_venue_time(updates, starts, stops):
     """Make known exchange times of each view non-decreasing: a late row gets the latest time before it."""
     for view in range(len(starts)):
         latest = -(2**62)

@@ -4,6 +4,9 @@ One replay per view; selection and analysis read the same record. Times are rece
 that brought it to the next row. "Open" means: book known, market active, neither locked nor crossed.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -110,7 +113,7 @@ def make_survey(path_rows: int, print_rows: int) -> Survey:
 
 
 @kernel
-def _regime(spread):  # type: ignore[no-untyped-def]
+def _regime(spread):
     if spread < _BOUND_2:
         return 0
     if spread < _BOUND_5:
@@ -121,7 +124,7 @@ def _regime(spread):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _hold(measure, state, bid, ask, touch, depth, seconds):  # type: ignore[no-untyped-def]
+def _hold(measure, state, bid, ask, touch, depth, seconds):
     """Count the time for which a quote stood."""
     measure.seconds[state] += seconds
     if state != OPEN:
@@ -142,7 +145,7 @@ def _hold(measure, state, bid, ask, touch, depth, seconds):  # type: ignore[no-u
 
 
 @kernel
-def quote_state(book, state):  # type: ignore[no-untyped-def]
+def quote_state(book, state):
     """Which of the states a quote is in."""
     if not book.known:
         return UNKNOWN
@@ -152,7 +155,7 @@ def quote_state(book, state):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _count_kind(measure, update):  # type: ignore[no-untyped-def]
+def _count_kind(measure, update):
     """Count a row by its kind."""
     measure.updates += 1
     kind = update.kind
@@ -166,7 +169,7 @@ def _count_kind(measure, update):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _write_print(prints, at, update, price):  # type: ignore[no-untyped-def]
+def _write_print(prints, at, update, price):
     """Write one print; return one past it."""
     found = prints[at]
     found.recv_ns = update.recv_ns
@@ -177,7 +180,7 @@ def _write_print(prints, at, update, price):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _write_quote(path, first, at, now, bid, ask, state, quote):  # type: ignore[no-untyped-def]
+def _write_quote(path, first, at, now, bid, ask, state, quote):
     """Write one row of a path that starts at `first`, over the last one where that began less than a burst ago."""
     if at > first and now - path[at - 1].recv_ns < BURST_NS:
         at -= 1
@@ -193,7 +196,7 @@ def _write_quote(path, first, at, now, bid, ask, state, quote):  # type: ignore[
 
 
 @kernel
-def measure_view(tape, replay, number, spans, measure, survey):  # type: ignore[no-untyped-def]
+def measure_view(tape, replay, number, spans, measure, survey):
     """Replay one view and write its measures; quarters and phases are those of `spans`.
 
     Path and prints are appended where the survey has room for any; activity is added up.

@@ -4,6 +4,9 @@ Two passes over the columns: `count_rows` says how much room each view needs, `p
 room of its view. A row with market -1 goes into the view of every market it concerns.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from enum import IntEnum
@@ -73,7 +76,7 @@ class Target(NamedTuple):
 
 
 @kernel
-def count_rows(heads, view_of, rows, tally):  # type: ignore[no-untyped-def]
+def count_rows(heads, view_of, rows, tally):
     """Add the rows of each chosen view to `rows` [V], and what else needs room to `tally`; stops at a fault."""
     for i in range(len(heads.market)):
         market = heads.market[i]
@@ -103,7 +106,7 @@ def count_rows(heads, view_of, rows, tally):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _fault_of(kind, market, side, price, size, lag):  # type: ignore[no-untyped-def]
+def _fault_of(kind, market, side, price, size, lag):
     """What is wrong with a row by itself, 0 for nothing."""
     if lag < -LARGEST_LAG and lag != LAG_UNKNOWN:
         return FAULT_FUTURE
@@ -123,7 +126,7 @@ def _fault_of(kind, market, side, price, size, lag):  # type: ignore[no-untyped-
 
 
 @kernel
-def _lag(recv_ns, exch_ns):  # type: ignore[no-untyped-def]
+def _lag(recv_ns, exch_ns):
     """Receive time less exchange time in microseconds, cut to what a row can hold; LAG_UNKNOWN where it is."""
     if exch_ns == 0:
         return LAG_UNKNOWN
@@ -131,7 +134,7 @@ def _lag(recv_ns, exch_ns):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _flags(kind, side, taker, flags, tick):  # type: ignore[no-untyped-def]
+def _flags(kind, side, taker, flags, tick):
     """The bits of a tape row."""
     if kind in (SNAPSHOT_LEVEL, DELTA):
         return ASK_SIDE if side == 1 else 0
@@ -142,13 +145,13 @@ def _flags(kind, side, taker, flags, tick):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _is_outside_life(updates, start, at):  # type: ignore[no-untyped-def]
+def _is_outside_life(updates, start, at):
     """Whether a view whose next row is `at` has not begun yet or is settled: a gap of others is nothing to it."""
     return at == start or updates[at - 1].kind == SETTLEMENT
 
 
 @kernel
-def place_rows(columns, target, tally):  # type: ignore[no-untyped-def]
+def place_rows(columns, target, tally):
     """Write all rows into the room of their views, in order; stops at a fault and says which row in `tally`.
 
     Calls take numbers, never arrays: counting references to arrays would cost more than the sort.

@@ -3,6 +3,9 @@
 What keyframes, selection and analysis share. The book is the one of core.book with nothing consumed.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from typing import NamedTuple
@@ -65,7 +68,7 @@ def tape_of(pack: ViewPack) -> Tape:
 
 
 @kernel
-def start_view(book, state, axes, view):  # type: ignore[no-untyped-def]
+def start_view(book, state, axes, view):
     """Set the state before the first row of `view`: an unknown, empty book."""
     load_axis(book, axes, view.axis, view.levels)
     clear_book(book)
@@ -84,13 +87,13 @@ def start_view(book, state, axes, view):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def is_open(book, state):  # type: ignore[no-untyped-def]
+def is_open(book, state):
     """Whether one could decide: the book known, neither locked nor crossed, the market active."""
     return book.known != 0 and state.status == ACTIVE and not state.settled and not is_crossed(book)
 
 
 @kernel
-def apply_row(book, state, update, values):  # type: ignore[no-untyped-def]
+def apply_row(book, state, update, values):
     """Apply one row of the tape; return whether it starts the decision timer: a change of the book, a reopening."""
     kind = update.kind
     if kind < STATUS:
@@ -111,7 +114,7 @@ def apply_row(book, state, update, values):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def decide_until(book, state, now_ns):  # type: ignore[no-untyped-def]
+def decide_until(book, state, now_ns):
     """Take the decision that fell due before `now_ns`, if any; return its time, 0 for none. Call before `apply_row`.
 
     Due at the first undecided change + 5 ms, but not within 250 ms of the last decision (market-rules.md section 1). A
@@ -131,7 +134,7 @@ def decide_until(book, state, now_ns):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def note_change(state, now_ns):  # type: ignore[no-untyped-def]
+def note_change(state, now_ns):
     """Start the decision timer at `now_ns`. Call after an `apply_row` that said so."""
     if state.waiting_ns == 0:
         state.waiting_ns = now_ns

@@ -4,6 +4,9 @@ The training filter looks at the whole recording. Evaluation must not: `select_c
 each market alone (market-rules.md section 8).
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -231,7 +234,7 @@ def commonest(rejected: Sequence[Rejected], shown: int = 3) -> str:
 
 
 @kernel
-def causal_start(tape, replay, view, needed, window_ns, seen):  # type: ignore[no-untyped-def]
+def causal_start(tape, replay, view, needed, window_ns, seen):
     """Row after which a market has shown `needed` updates and is open and two-sided, within `window_ns`; -1 never.
 
     `seen` [2] receives the updates in the window and how often it was open and two-sided after one.

@@ -1,5 +1,8 @@
 """What a market can know of its event: changes of best prices of all its markets and their sums, causal."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import numpy as np
@@ -12,7 +15,7 @@ from kalshi_ray.data.replay import Tape, apply_row, make_replay, start_view
 
 
 @kernel
-def quote_changes(tape, replay, rows, event_of, write):  # type: ignore[no-untyped-def]
+def quote_changes(tape, replay, rows, event_of, write):
     """Write a SIBLING row per change of best prices, view by view; return how many. Sums are left to the caller.
 
     With `write` false the rows are only counted. An unknown book keeps its last quotes.

@@ -10,6 +10,9 @@ Grouped arguments, as `market_env` builds them; shapes: B rows, L ticks, A actio
     log      fills, their count [1], episodes, their count [1]
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import numpy as np
@@ -51,7 +54,7 @@ LEAVE, START, BY_ACTION, BY_QUOTE = 0, 1, 2, 3  # what to do with a row
 
 
 @kernel
-def _deliver(row, trader, venue, progress, rules, fills, fill_count, everything):  # type: ignore[no-untyped-def]
+def _deliver(row, trader, venue, progress, rules, fills, fill_count, everything):
     """Hear the answers that are visible now, in order; all of them at the end of an episode."""
     while venue.message_count > 0:
         message = venue.messages[venue.message_start]
@@ -66,7 +69,7 @@ def _deliver(row, trader, venue, progress, rules, fills, fill_count, everything)
 
 
 @kernel
-def _log_fill(row, trader, progress, message, fill):  # type: ignore[no-untyped-def]
+def _log_fill(row, trader, progress, message, fill):
     order = trader.orders[message.slot]
     fill.row = row
     fill.view_index = progress.view_index
@@ -86,7 +89,7 @@ def _log_fill(row, trader, progress, message, fill):  # type: ignore[no-untyped-
 
 
 @kernel
-def _show_taken(trader, venue, before_row, now):  # type: ignore[no-untyped-def]
+def _show_taken(trader, venue, before_row, now):
     """Take out of the seen book what we took on the exchange, at the same place of the tape."""
     while venue.taken_count > 0:
         taken = venue.taken[venue.taken_start]
@@ -98,7 +101,7 @@ def _show_taken(trader, venue, before_row, now):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _see_siblings(trader, view, siblings, sibling_start):  # type: ignore[no-untyped-def]
+def _see_siblings(trader, view, siblings, sibling_start):
     """Follow the best prices of the event's other markets up to now."""
     stop = sibling_start[view.event + 1]
     while trader.sibling_cursor < stop and siblings[trader.sibling_cursor].recv_ns <= trader.now_ns:
@@ -114,7 +117,7 @@ def _see_siblings(trader, view, siblings, sibling_start):  # type: ignore[no-unt
 
 
 @kernel
-def _advance(row, trader, venue, progress, rules, updates, values, grids, fills, fill_count):  # type: ignore[no-untyped-def]
+def _advance(row, trader, venue, progress, rules, updates, values, grids, fills, fill_count):
     """Run the row to its next decision, its settlement or the end of its tape."""
     due = due_time(trader, rules)
     last = updates[progress.stop - 1].recv_ns
@@ -153,7 +156,7 @@ def _advance(row, trader, venue, progress, rules, updates, values, grids, fills,
 
 
 @kernel
-def _ladder_value(trader):  # type: ignore[no-untyped-def]
+def _ladder_value(trader):
     """Micros that walking the shown depth would bring for the whole position, taker fees paid; 0 at an unknown book."""
     book = trader.book
     left = abs(trader.account.position)
@@ -172,7 +175,7 @@ def _ladder_value(trader):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _close_books(row, trader, venue, progress, rules, updates, values, fills, fill_count, settled, episode):  # type: ignore[no-untyped-def]
+def _close_books(row, trader, venue, progress, rules, updates, values, fills, fill_count, settled, episode):
     """The end of an episode: what reached the exchange is heard, the rest is dropped; mark, and settle if possible."""
     advance_venue(venue, rules, updates, values, trader.now_ns)
     _show_taken(trader, venue, progress.stop, NEVER)
@@ -186,7 +189,7 @@ def _close_books(row, trader, venue, progress, rules, updates, values, fills, fi
 
 
 @kernel
-def _record_episode(row, trader, progress, rules, settled, episode):  # type: ignore[no-untyped-def]
+def _record_episode(row, trader, progress, rules, settled, episode):
     episode.row = row
     episode.view_index = progress.view_index
     episode.steps = trader.decisions
@@ -219,7 +222,7 @@ def _record_episode(row, trader, progress, rules, settled, episode):  # type: ig
 
 
 @kernel
-def _find_keyframe(view, keyframes, start):  # type: ignore[no-untyped-def]
+def _find_keyframe(view, keyframes, start):
     """The last keyframe at or before row `start`; a binary search."""
     low, high = view.key_start, view.key_stop
     while high - low > 1:
@@ -232,7 +235,7 @@ def _find_keyframe(view, keyframes, start):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _start_row(row, trader, venue, progress, rules, view_index, start, tape, fills, fill_count):  # type: ignore[no-untyped-def]
+def _start_row(row, trader, venue, progress, rules, view_index, start, tape, fills, fill_count):
     """Begin an episode at row `start` of a view (-1: its first), run to the first decision; False if there is none."""
     updates, values, axes, grids, views, keyframes, stored, siblings, sibling_start = tape
     view = views[view_index]
@@ -273,7 +276,7 @@ def _start_row(row, trader, venue, progress, rules, view_index, start, tape, fil
 
 
 @kernel
-def _start_siblings(trader, view, siblings, sibling_start):  # type: ignore[no-untyped-def]
+def _start_siblings(trader, view, siblings, sibling_start):
     """Sums over the other markets as they stood when the episode began."""
     trader.sibling_bid_sum = 0
     trader.sibling_ask_sum = 0
@@ -284,7 +287,7 @@ def _start_siblings(trader, view, siblings, sibling_start):  # type: ignore[no-u
 
 
 @kernel
-def start_next(row, traders, venues, progresses, rules, tape, fills, fill_count):  # type: ignore[no-untyped-def]
+def start_next(row, traders, venues, progresses, rules, tape, fills, fill_count):
     """Start the episode that the sampler chose; a start without a decision left falls back to the view's own start."""
     trader, venue, progress = traders[row], venues[row], progresses[row]
     view, start = progress.next_view, progress.next_start
@@ -299,14 +302,14 @@ def start_next(row, traders, venues, progresses, rules, tape, fills, fill_count)
 
 
 @kernel
-def _observe(row, trader, rules, facts, flat, index, low, high, actions, observation, mask):  # type: ignore[no-untyped-def]
+def _observe(row, trader, rules, facts, flat, index, low, high, actions, observation, mask):
     measure(trader, rules, facts[0])
     trader.clipped += arrange(flat, index, low, high, row, observation)
     write_mask(trader, rules, actions, row, mask)
 
 
 @kernel
-def play_rows(traders, venues, progresses, rules, reward_rules, tape, layout, log, wanted, out):  # type: ignore[no-untyped-def]
+def play_rows(traders, venues, progresses, rules, reward_rules, tape, layout, log, wanted, out):
     """Do with every row what its verb says: leave it, start its next episode, or step it by its action or its quote.
 
     A step runs to the next decision and is rewarded for it. An ended row writes its last observation and starts its
@@ -355,7 +358,7 @@ def play_rows(traders, venues, progresses, rules, reward_rules, tape, layout, lo
 
 
 @kernel
-def _reward(trader, progress, rules, hold):  # type: ignore[no-untyped-def]
+def _reward(trader, progress, rules, hold):
     """Change of equity since the last decision in the unit of the reward, and the shaping terms."""
     reward = (trader.equity - progress.equity) * rules.per_micro
     reward -= (trader.spread_cost - progress.spread_cost) * rules.per_micro * rules.spread_penalty

@@ -3,6 +3,9 @@
 Used by reports only. The book is the recorded one less what our taking consumed, by exchange time, as in matching.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import numpy as np
@@ -47,7 +50,7 @@ def _taken_by(fills: NDArray[np.void], axis: NDArray[np.int32]) -> NDArray[np.vo
 
 
 @kernel
-def _replay(books, axes, axis, levels, rows, feed_us, taken, query_us, best):  # type: ignore[no-untyped-def]
+def _replay(books, axes, axis, levels, rows, feed_us, taken, query_us, best):
     """Run all `rows` through the book; the best prices asked for go into `best` [2, Q]."""
     book = books[0]
     load_axis(book, axes, axis, levels)
@@ -72,12 +75,12 @@ def _replay(books, axes, axis, levels, rows, feed_us, taken, query_us, best):  #
 
 
 @kernel
-def _remove(book, taken):  # type: ignore[no-untyped-def]
+def _remove(book, taken):
     consume(book, np.int64(taken.side), np.int64(taken.tick), taken.size)
 
 
 @kernel
-def _answer(book, query_us, best, asked, until_us):  # type: ignore[no-untyped-def]
+def _answer(book, query_us, best, asked, until_us):
     """Answer the questions about times before `until_us`; return the number of the next one."""
     while asked < len(query_us) and query_us[asked] < until_us:
         if book.known and book.best[0] >= 0:

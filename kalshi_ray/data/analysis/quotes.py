@@ -4,6 +4,9 @@ A path is the rows of one view in `measures.PATH`: each holds until the next, th
 pips, fees in pips per contract, times in nanoseconds in and seconds out.
 """
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import numpy as np
@@ -44,19 +47,19 @@ SUMS = np.dtype([("seconds", np.float64), ("bids", np.float64), ("asks", np.floa
 
 
 @kernel
-def fee_of(price, rate_ppm):  # type: ignore[no-untyped-def]
+def fee_of(price, rate_ppm):
     """Fee model in pips per contract, before rounding: rate x P x (1 - P)."""
     return rate_ppm * 1e-10 * price * (DOLLAR - price)
 
 
 @kernel
-def is_two_sided(row):  # type: ignore[no-untyped-def]
+def is_two_sided(row):
     """Whether one could both buy and sell."""
     return row.state == OPEN and row.bid > 0 and row.ask < DOLLAR
 
 
 @kernel
-def _band(mid):  # type: ignore[no-untyped-def]
+def _band(mid):
     band = 0
     for bound in BANDS:
         band += mid >= bound * 100
@@ -64,7 +67,7 @@ def _band(mid):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sum_costs(path, first, stop, histogram, bands, hours):  # type: ignore[no-untyped-def]
+def sum_costs(path, first, stop, histogram, bands, hours):
     """Add the time-weighted cost of a round trip to `histogram` [COST_BINS] s, `bands` [7] and `hours` [24] COST."""
     for at in range(first, stop - 1):
         row = path[at]
@@ -89,7 +92,7 @@ def sum_costs(path, first, stop, histogram, bands, hours):  # type: ignore[no-un
 
 
 @kernel
-def _foresight(early, late):  # type: ignore[no-untyped-def]
+def _foresight(early, late):
     """Whether buying or selling at one quote and going back at another would have earned something after fees."""
     buy = late.bid - early.ask - fee_of(early.ask, early.taker_ppm) - fee_of(late.bid, late.taker_ppm)
     sell = early.bid - late.ask - fee_of(early.bid, early.taker_ppm) - fee_of(late.ask, late.taker_ppm)
@@ -97,7 +100,7 @@ def _foresight(early, late):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def compare_moves(path, first, stop, horizon_ns, histogram, found):  # type: ignore[no-untyped-def]
+def compare_moves(path, first, stop, horizon_ns, histogram, found):
     """Add, over all times t of a path, how far the mid is `horizon_ns` later; exact, not sampled.
 
     `histogram` [MOVE_BINS] receives seconds by pips moved, `found` a MOVE record.
@@ -128,7 +131,7 @@ def compare_moves(path, first, stop, horizon_ns, histogram, found):  # type: ign
 
 
 @kernel
-def mark_prints(path, first, stop, prints, first_print, stop_print, horizon_ns, found):  # type: ignore[no-untyped-def]
+def mark_prints(path, first, stop, prints, first_print, stop_print, horizon_ns, found):
     """Add to `found` [2] MARKOUT, by the side the taker traded for, where the mid was `horizon_ns` after each print."""
     early, late = first, first
     last = path[stop - 1].recv_ns
@@ -153,7 +156,7 @@ def mark_prints(path, first, stop, prints, first_print, stop_print, horizon_ns, 
 
 
 @kernel
-def _note_arbitrage(found, gain, seconds):  # type: ignore[no-untyped-def]
+def _note_arbitrage(found, gain, seconds):
     """Count a time in which a set of contracts would have left `gain` pips; runs shorter than a burst do not count."""
     if gain <= 0:
         found.run_s = 0.0
@@ -174,7 +177,7 @@ def _note_arbitrage(found, gain, seconds):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sum_strikes(path, slot, order, latest, sums, found):  # type: ignore[no-untyped-def]
+def sum_strikes(path, slot, order, latest, sums, found):
     """Walk the paths of an event's S markets together; return how many rows of `sums` were written.
 
     `slot` [N] is the market of each path row, `order` [N] their order in time, `latest` [S] room for the last row of

@@ -1,5 +1,8 @@
 """The generator's own random numbers: splitmix64, one counter as the whole state, the same on every machine."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import math
@@ -16,7 +19,7 @@ _U11, _U27, _U30, _U31, _U33, _U63 = (np.uint64(bits) for bits in (11, 27, 30, 3
 
 
 @kernel
-def draw(s):  # type: ignore[no-untyped-def]
+def draw(s):
     """64 random bits."""
     s.counter = s.counter + _GOLDEN
     z = s.counter
@@ -26,31 +29,31 @@ def draw(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def uniform(s):  # type: ignore[no-untyped-def]
+def uniform(s):
     """Uniform in [0, 1)."""
     return np.float64(draw(s) >> _U11) * 1.1102230246251565e-16
 
 
 @kernel
-def below(s, bound):  # type: ignore[no-untyped-def]
+def below(s, bound):
     """An integer in [0, bound), bound at most 2^31; odds exact to 2^-31."""
     return (np.int64(draw(s) >> _U33) * bound) >> 31
 
 
 @kernel
-def coin(s):  # type: ignore[no-untyped-def]
+def coin(s):
     """0 or 1 with equal odds."""
     return np.int64(draw(s) >> _U63)
 
 
 @kernel
-def exponential(s):  # type: ignore[no-untyped-def]
+def exponential(s):
     """Exponential of mean one."""
     return -math.log(1.0 - uniform(s))
 
 
 @kernel
-def from_table(s, tables, table):  # type: ignore[no-untyped-def]
+def from_table(s, tables, table):
     """A draw from the distribution whose quantiles are row `table`, linear between them."""
     at = uniform(s) * (TABLE_POINTS - 1)
     low = int(at)

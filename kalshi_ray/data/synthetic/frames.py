@@ -1,5 +1,8 @@
 """Rows of the session and of the truth, written one after another; receive times and sequence numbers."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 import math
@@ -20,14 +23,14 @@ FRAME_NS = 2_000  # between two frames of one moment
 
 
 @kernel
-def begin(s):  # type: ignore[no-untyped-def]
+def begin(s):
     """The frames of this moment arrive: one connection, so never before those of an earlier moment."""
     arrival = s.now + s.feed + int(uniform(s) * 2 * s.jitter)
     s.recv = max(s.recv, arrival)
 
 
 @kernel
-def _next_row(out, s, market):  # type: ignore[no-untyped-def]
+def _next_row(out, s, market):
     """The next row of the batch, with its times; the caller says what it is."""
     row = out[s.rows]
     s.rows += 1
@@ -40,7 +43,7 @@ def _next_row(out, s, market):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def put_change(out, s, m, i, side, tick, change):  # type: ignore[no-untyped-def]
+def put_change(out, s, m, i, side, tick, change):
     """A signed change of one level, in lots. In a gap the frame is lost: its number is used and no row is written."""
     if m.stale:
         # Once the resync has begun, what happens is in the snapshot to come.
@@ -58,7 +61,7 @@ def put_change(out, s, m, i, side, tick, change):  # type: ignore[no-untyped-def
 
 
 @kernel
-def put_print(out, s, m, i, side, tick, lots):  # type: ignore[no-untyped-def]
+def put_print(out, s, m, i, side, tick, lots):
     """A public print at a level of `side`: the taker stood on the other one."""
     s.seq[SID_TRADE] += 1
     row = _next_row(out, s, i)
@@ -73,7 +76,7 @@ def put_print(out, s, m, i, side, tick, lots):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def put_life(out, s, i, kind, price, size):  # type: ignore[no-untyped-def]
+def put_life(out, s, i, kind, price, size):
     """A row of the life cycle: status, schedule, settlement."""
     s.seq[SID_LIFE] += 1
     row = _next_row(out, s, i)
@@ -87,7 +90,7 @@ def put_life(out, s, i, kind, price, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def put_gap(out, s):  # type: ignore[no-untyped-def]
+def put_gap(out, s):
     """Frames of the book's subscription were lost: every market is concerned."""
     s.seq[SID_BOOK] += 1
     row = _next_row(out, s, -1)
@@ -100,7 +103,7 @@ def put_gap(out, s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def put_snapshot(out, s, m, i):  # type: ignore[no-untyped-def]
+def put_snapshot(out, s, m, i):
     """The whole book of a market in one frame, each side from the touch."""
     s.seq[SID_BOOK] += 1
     levels = m.count[0] + m.count[1]
@@ -124,13 +127,13 @@ def put_snapshot(out, s, m, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def chance_of(s, m):  # type: ignore[no-untyped-def]
+def chance_of(s, m):
     """Probability that YES pays given all that is public, a signal included."""
     return (m.p + m.signal * s.shift) / ONE
 
 
 @kernel
-def put_truth(truth, s, m, i):  # type: ignore[no-untyped-def]
+def put_truth(truth, s, m, i):
     """The probability after all rows of this exchange time."""
     row = truth[s.truths]
     s.truths += 1
@@ -142,6 +145,6 @@ def put_truth(truth, s, m, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def after(s, seconds):  # type: ignore[no-untyped-def]
+def after(s, seconds):
     """The time that many seconds from now, a whole microsecond and later than now."""
     return s.now + (1 + math.floor(seconds * 1e6)) * 1000

@@ -1,5 +1,8 @@
 """Prices and ticks by arithmetic: the four grids of the exchange, no table."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
@@ -8,7 +11,7 @@ from kalshi_ray.data.synthetic.layout import CENT_CODE, DECI_CODE, PIP, TAPERED_
 
 
 @kernel
-def step_of(grid):  # type: ignore[no-untyped-def]
+def step_of(grid):
     """Pips between prices of an even grid."""
     if grid == CENT_CODE:
         return 100
@@ -18,7 +21,7 @@ def step_of(grid):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def levels_of(grid):  # type: ignore[no-untyped-def]
+def levels_of(grid):
     """L: how many prices the grid has."""
     if grid == TAPERED_CODE:
         return 279
@@ -26,7 +29,7 @@ def levels_of(grid):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def price_at(grid, tick):  # type: ignore[no-untyped-def]
+def price_at(grid, tick):
     """Price of a tick in pips; the tick before the first is 0, the one after the last is one dollar."""
     if grid == TAPERED_CODE:
         if tick < 100:
@@ -38,7 +41,7 @@ def price_at(grid, tick):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def floor_tick(grid, ppm):  # type: ignore[no-untyped-def]
+def floor_tick(grid, ppm):
     """The highest tick whose price is at most `ppm`; -1 where there is none."""
     pips = ppm // PIP
     if pips <= 0:
@@ -54,6 +57,6 @@ def floor_tick(grid, ppm):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def ceil_tick(grid, ppm):  # type: ignore[no-untyped-def]
+def ceil_tick(grid, ppm):
     """The lowest tick whose price is at least `ppm`; L where there is none."""
     return floor_tick(grid, ppm - 1) + 1

@@ -1,5 +1,8 @@
 """The life of an event: it opens, may be rescheduled and paused, closes and settles. And gaps of the recording."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
@@ -35,7 +38,7 @@ CLOSED, DETERMINED = int(Status.CLOSED), int(Status.DETERMINED)
 
 
 @kernel
-def next_phase(event):  # type: ignore[no-untyped-def]
+def next_phase(event):
     """When the event's next phase is due; phases without a time are passed over."""
     while event.phase < PHASES and event.times[event.phase] == 0:
         event.phase += 1
@@ -43,7 +46,7 @@ def next_phase(event):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def live_on(out, truth, s, markets, event, tables):  # type: ignore[no-untyped-def]
+def live_on(out, truth, s, markets, event, tables):
     """Go through the phase that is due, in all markets of the event at once; return when the next one is due."""
     begin(s)
     phase = event.phase
@@ -69,7 +72,7 @@ def live_on(out, truth, s, markets, event, tables):  # type: ignore[no-untyped-d
 
 
 @kernel
-def _open(out, truth, s, m, i, tables, is_first):  # type: ignore[no-untyped-def]
+def _open(out, truth, s, m, i, tables, is_first):
     """Makers quote: sent as a snapshot at first. Reactivation cancels what rested before the pause."""
     if is_first:
         m.stale = 2
@@ -86,7 +89,7 @@ def _open(out, truth, s, m, i, tables, is_first):  # type: ignore[no-untyped-def
 
 
 @kernel
-def _settle(out, truth, s, m, i, drawn):  # type: ignore[no-untyped-def]
+def _settle(out, truth, s, m, i, drawn):
     """YES with probability p; at most one strike of an event wins, so one draw serves them all."""
     share = chance_of(s, m)
     won = 0.0 <= drawn < share
@@ -100,7 +103,7 @@ def _settle(out, truth, s, m, i, drawn):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def go_through_gap(out, s, markets, events):  # type: ignore[no-untyped-def]
+def go_through_gap(out, s, markets, events):
     """Lose frames, or resync one market after them; return when to come back."""
     begin(s)
     if s.cursor < 0:

@@ -1,5 +1,8 @@
 """What happens in a market: sizes change, quotes flicker, news, and signals that come true or not."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
@@ -20,7 +23,7 @@ TWO_UNITS = 0.15  # share of steps that are two units
 
 
 @kernel
-def change_sizes(out, s, m, i, tables):  # type: ignore[no-untyped-def]
+def change_sizes(out, s, m, i, tables):
     """Orders come and go at one or two levels, more often near the touch. The quotes stay."""
     wanted = 1 + coin(s)
     for _ in range(wanted):
@@ -34,7 +37,7 @@ def change_sizes(out, s, m, i, tables):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _change_level(out, s, m, i, tables, side, k):  # type: ignore[no-untyped-def]
+def _change_level(out, s, m, i, tables, side, k):
     choice = below(s, 16)
     count = m.count[side]
     if choice == 0 and k < count - 1 and count > SHALLOWEST:
@@ -52,7 +55,7 @@ def _change_level(out, s, m, i, tables, side, k):  # type: ignore[no-untyped-def
 
 
 @kernel
-def _fill_hole(out, s, m, i, tables, side, k):  # type: ignore[no-untyped-def]
+def _fill_hole(out, s, m, i, tables, side, k):
     """A level behind level k where there is room, else behind the deepest."""
     ahead = 1 - 2 * side
     tick = m.tick[side, slot(m, side, k)] - m.unit * ahead
@@ -65,7 +68,7 @@ def _fill_hole(out, s, m, i, tables, side, k):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _resize(out, s, m, i, tables, side, k):  # type: ignore[no-untyped-def]
+def _resize(out, s, m, i, tables, side, k):
     """A fresh size: orders come and go, the distribution of sizes stays."""
     at = slot(m, side, k)
     change = fresh_lots(s, m, tables, side) - m.size[side, at]
@@ -75,7 +78,7 @@ def _resize(out, s, m, i, tables, side, k):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def flicker(s, m):  # type: ignore[no-untyped-def]
+def flicker(s, m):
     """A quote steps back from p or nearer, without news; most go back the way they came."""
     side = coin(s)
     here = m.offset[side]
@@ -93,7 +96,7 @@ def flicker(s, m):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def partner(s, markets, events, i, up, down):  # type: ignore[no-untyped-def]
+def partner(s, markets, events, i, up, down):
     """Who takes the other side when p of market i may rise by `up` or fall by `down`: a strike of its event, or REST.
 
     Likely ones are chosen more often. The choice depends on the past only and on both outcomes being possible;
@@ -108,7 +111,7 @@ def partner(s, markets, events, i, up, down):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _likely_sibling(s, markets, event, i):  # type: ignore[no-untyped-def]
+def _likely_sibling(s, markets, event, i):
     """A strike other than i, each as often as its probability; REST for what has no market."""
     left = below(s, ONE - markets[i].p)
     for j in range(event.first, event.first + event.strikes):
@@ -120,7 +123,7 @@ def _likely_sibling(s, markets, event, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def move(markets, events, i, other, change):  # type: ignore[no-untyped-def]
+def move(markets, events, i, other, change):
     """p of market i changes, that of its partner by as much the other way. Both must requote at this very time."""
     markets[i].p += change
     if other == REST:
@@ -130,14 +133,14 @@ def move(markets, events, i, other, change):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _step_here(m):  # type: ignore[no-untyped-def]
+def _step_here(m):
     """Distance of two prices around p in ppm."""
     tick = min(max(floor_tick(m.grid, m.p), 0), levels_of(m.grid) - 2)
     return (price_at(m.grid, tick + 1) - price_at(m.grid, tick)) * PIP
 
 
 @kernel
-def _news_size(s, m, tables):  # type: ignore[no-untyped-def]
+def _news_size(s, m, tables):
     """J in ppm, at most half the way to certainty."""
     if m.news_scale > 0.0:
         size = int(from_table(s, tables, NEWS) * m.news_scale)
@@ -150,7 +153,7 @@ def _news_size(s, m, tables):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def news(s, markets, events, i, tables):  # type: ignore[no-untyped-def]
+def news(s, markets, events, i, tables):
     """p moves by J, up or down with equal odds; return the partner."""
     size = _news_size(s, markets[i], tables)
     other = partner(s, markets, events, i, size, size)
@@ -160,7 +163,7 @@ def news(s, markets, events, i, tables):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def start_signal(s, m):  # type: ignore[no-untyped-def]
+def start_signal(s, m):
     """One side is chosen; its resting size grows. Quotes are held until the signal ends."""
     side = coin(s)
     m.signal = 1 - 2 * side
@@ -170,7 +173,7 @@ def start_signal(s, m):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def end_signal(s, markets, events, i):  # type: ignore[no-untyped-def]
+def end_signal(s, markets, events, i):
     """p jumps the way the signal pointed with odds theta, else the other way; return the side whose size goes back."""
     m = markets[i]
     side = 0 if m.signal > 0 else 1

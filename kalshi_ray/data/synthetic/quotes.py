@@ -1,5 +1,8 @@
 """Best quotes and level sizes of a session, replayed row by row: what its statistics are computed from."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -54,7 +57,7 @@ def best_quotes(updates: pa.Table) -> tuple[Quotes, NDArray[np.int64]]:
 
 
 @kernel
-def _best(book, side, price):  # type: ignore[no-untyped-def]
+def _best(book, side, price):
     """The best price of a side at or behind `price`; 0 or one dollar where there is none."""
     if side == 0:
         while price > 0 and book[0, price] == 0:
@@ -66,7 +69,7 @@ def _best(book, side, price):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sample(book, bid, ask, sizes, sampled):  # type: ignore[no-untyped-def]
+def _sample(book, bid, ask, sizes, sampled):
     for side, start, stop in ((0, 1, bid + 1), (1, ask, DOLLAR)):
         for price in range(start, stop):
             if book[side, price] > 0 and sampled < len(sizes):
@@ -76,20 +79,20 @@ def _sample(book, bid, ask, sizes, sampled):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _apply(book, best, on, price, size, is_level):  # type: ignore[no-untyped-def]
+def _apply(book, best, on, price, size, is_level):
     """Change one level and the best prices `best` [2]."""
     book[on, price] = size if is_level else book[on, price] + size
     best[on] = _best(book, on, max(best[0], price) if on == 0 else min(best[1], price))
 
 
 @kernel
-def _clear(book, best):  # type: ignore[no-untyped-def]
+def _clear(book, best):
     book[:] = 0
     best[0], best[1] = 0, DOLLAR
 
 
 @kernel
-def _replay(updates, gaps, book, found, sizes):  # type: ignore[no-untyped-def]
+def _replay(updates, gaps, book, found, sizes):
     """Replay market after market; a row of `found` when the best prices of a known book differ from the last row's."""
     rows = sampled = gap = 0
     best = np.zeros(2, np.int64)

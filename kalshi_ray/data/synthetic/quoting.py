@@ -1,5 +1,8 @@
 """Where quotes stand and how they move: cancels before adds, and no level ever on the wrong side of p."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
@@ -14,7 +17,7 @@ FILLED_IN = 8  # levels at most that are added at once between the touch that wa
 
 
 @kernel
-def touch_tick(m, side):  # type: ignore[no-untyped-def]
+def touch_tick(m, side):
     """Tick of the quote: p less or plus w / 2 to the grid, and the offset; -1 or L where the side is missing."""
     if side == BID:
         tick = floor_tick(m.grid, m.p - m.half)
@@ -25,14 +28,14 @@ def touch_tick(m, side):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fresh_lots(s, m, tables, side):  # type: ignore[no-untyped-def]
+def fresh_lots(s, m, tables, side):
     """Size of a level that somebody quotes anew, in lots of whole contracts."""
     contracts = max(1, int(from_table(s, tables, LEVEL_SIZES) * m.scale))
     return contracts * CONTRACT * m.factor[side]
 
 
 @kernel
-def pull(out, s, m, i, side, touch):  # type: ignore[no-untyped-def]
+def pull(out, s, m, i, side, touch):
     """Cancel every level in front of `touch`, the deepest first, so that the best price changes once."""
     ahead = 1 - 2 * side
     first = m.count[side]
@@ -50,7 +53,7 @@ def pull(out, s, m, i, side, touch):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def build(out, s, m, i, tables, side, touch):  # type: ignore[no-untyped-def]
+def build(out, s, m, i, tables, side, touch):
     """Add levels up to `touch`, the best first, and behind the deepest until the side is deep enough."""
     if touch < 0 or touch >= levels_of(m.grid):
         return
@@ -74,7 +77,7 @@ def build(out, s, m, i, tables, side, touch):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def deepen(out, s, m, i, tables, side):  # type: ignore[no-untyped-def]
+def deepen(out, s, m, i, tables, side):
     """Add a level behind the deepest; False where the grid ends."""
     stride = m.unit * (1 + (below(s, 4) == 0))
     tick = m.tick[side, m.base[side]] - stride * (1 - 2 * side)
@@ -87,7 +90,7 @@ def deepen(out, s, m, i, tables, side):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def requote(out, s, m, i, tables, shrunk):  # type: ignore[no-untyped-def]
+def requote(out, s, m, i, tables, shrunk):
     """Move the quotes to where p, width and offsets want them; the size of side `shrunk` (or -1) goes back."""
     for side in range(2):
         pull(out, s, m, i, side, touch_tick(m, side))
@@ -98,7 +101,7 @@ def requote(out, s, m, i, tables, shrunk):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def renew_book(out, s, m, i, tables):  # type: ignore[no-untyped-def]
+def renew_book(out, s, m, i, tables):
     """Cancel everything and build a book whose depth lies between the shallowest and the deepest."""
     pull_all(out, s, m, i)
     for side in range(2):
@@ -109,14 +112,14 @@ def renew_book(out, s, m, i, tables):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def pull_all(out, s, m, i):  # type: ignore[no-untyped-def]
+def pull_all(out, s, m, i):
     """Cancel both sides."""
     for side in range(2):
         pull(out, s, m, i, side, -1 if side == BID else levels_of(m.grid))
 
 
 @kernel
-def rescale(out, s, m, i, side, factor):  # type: ignore[no-untyped-def]
+def rescale(out, s, m, i, side, factor):
     """Multiply the resting size of a side: a signal comes (`factor`) or goes (1)."""
     for k in range(m.count[side] - 1, -1, -1):
         at = slot(m, side, k)

@@ -1,5 +1,8 @@
 """The main loop: what happens next in which market, over all markets in order of exchange time."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
@@ -26,12 +29,12 @@ PAUSED_S = 0.25  # how long a paused market waits before it looks again
 
 
 @kernel
-def _onset(m):  # type: ignore[no-untyped-def]
+def _onset(m):
     return m.onset if LOWEST < m.p < HIGHEST else 0.0
 
 
 @kernel
-def _next_moment(s, m, event, tables):  # type: ignore[no-untyped-def]
+def _next_moment(s, m, event, tables):
     """When something happens next in an open market; depends on the past only."""
     if m.signal != 0:
         return min(after(s, exponential(s) / m.hold), max(m.signal_end, s.now + 1000))
@@ -46,7 +49,7 @@ def _next_moment(s, m, event, tables):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _kind_of_moment(s, m):  # type: ignore[no-untyped-def]
+def _kind_of_moment(s, m):
     """What happens in an open market, drawn by the rates."""
     if m.signal != 0:
         return SIGNAL_ENDS if s.now >= m.signal_end else SIZES
@@ -61,7 +64,7 @@ def _kind_of_moment(s, m):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _happen(out, truth, s, markets, events, i, tables):  # type: ignore[no-untyped-def]
+def _happen(out, truth, s, markets, events, i, tables):
     """One moment of market i: what happens, then every quote that it moves, at the same exchange time."""
     m = markets[i]
     kind = _kind_of_moment(s, m)
@@ -91,7 +94,7 @@ def _happen(out, truth, s, markets, events, i, tables):  # type: ignore[no-untyp
 
 
 @kernel
-def _visit(out, truth, s, markets, events, who, tables):  # type: ignore[no-untyped-def]
+def _visit(out, truth, s, markets, events, who, tables):
     """Let market, event or gap `who` do what is due; return when it is due again."""
     if who < len(markets):
         event = events[markets[who].event]
@@ -105,7 +108,7 @@ def _visit(out, truth, s, markets, events, who, tables):  # type: ignore[no-unty
 
 
 @kernel
-def _sink(heap, due):  # type: ignore[no-untyped-def]
+def _sink(heap, due):
     """Move the root of the heap down to its place; at equal times the lower number comes first."""
     size = len(heap)
     who, at = heap[0], due[heap[0]]
@@ -127,7 +130,7 @@ def _sink(heap, due):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def advance(out, truth, s, markets, events, heap, due, tables, most):  # type: ignore[no-untyped-def]
+def advance(out, truth, s, markets, events, heap, due, tables, most):
     """Fill the batch `out` [N] ROW and `truth` [N] TRUTH_ROW; return 1 when the session has ended.
 
     `most` is more than one moment can write. Exchange times of two moments always differ.

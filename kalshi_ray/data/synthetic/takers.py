@@ -1,5 +1,8 @@
 """Taker orders. An informed one moves p beyond its last price, an uninformed one moves nothing."""
 
+# Kernels take records, whose types are dtypes.
+# mypy: disallow-untyped-defs=False
+
 from __future__ import annotations
 
 from kalshi_ray.core.jit import kernel
@@ -16,7 +19,7 @@ ONE_LEVEL, TWO_LEVELS = 0.90, 0.98  # odds of sweeping one level, and of at most
 
 
 @kernel
-def beyond(m, side, level):  # type: ignore[no-untyped-def]
+def beyond(m, side, level):
     """p in ppm after an informed order whose last price is that of `level` of `side`: half a tick further."""
     tick = m.tick[side, slot(m, side, level)]
     price = price_at(m.grid, tick)
@@ -25,14 +28,14 @@ def beyond(m, side, level):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _levels_swept(s, m):  # type: ignore[no-untyped-def]
+def _levels_swept(s, m):
     odds = uniform(s)
     wanted = 1 if odds < ONE_LEVEL else (2 if odds < TWO_LEVELS else 3)
     return min(wanted, min(m.count[BID], m.count[ASK]))
 
 
 @kernel
-def trade(out, s, markets, events, i, tables):  # type: ignore[no-untyped-def]
+def trade(out, s, markets, events, i, tables):
     """One taker order; return the partner of an informed one, NOBODY where p stays.
 
     Size, depth and whether it is informed are drawn before its direction.
@@ -63,7 +66,7 @@ def trade(out, s, markets, events, i, tables):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _sweep(out, s, m, i, side, swept, lots, then, informed):  # type: ignore[no-untyped-def]
+def _sweep(out, s, m, i, side, swept, lots, then, informed):
     """Take `lots` at each level, or the level; print and decrease in either order.
 
     What is left of a level is pulled before the next one is taken: the last price stands for the whole order, and a
@@ -87,7 +90,7 @@ def _sweep(out, s, m, i, side, swept, lots, then, informed):  # type: ignore[no-
 
 
 @kernel
-def _account(s, m, side, price, then, informed):  # type: ignore[no-untyped-def]
+def _account(s, m, side, price, then, informed):
     """Add to what takers stake, and would gain or lose if all were informed or uninformed, per contract of a print.
 
     Sizes are drawn apart from all else; unweighted, a few huge prints do not drown the mean.
@@ -102,7 +105,7 @@ def _account(s, m, side, price, then, informed):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _refill(out, s, m, i, tables, side, swept):  # type: ignore[no-untyped-def]
+def _refill(out, s, m, i, tables, side, swept):
     """Levels that an uninformed order emptied are quoted again at once: the quotes stay."""
     for step in range(swept):
         at = slot(m, side, m.count[side] - 1 - step)
