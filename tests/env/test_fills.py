@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_ray.core.orders import QUOTE
-from kalshi_ray.core.tape import Status
+from kalshi_ray.core.tape import Kind, Status
 from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.env.settings import EnvSettings
 from tests.env.play import NO_BUDGET, Episodes, Play
 from tests.env.random_tapes import random_tape
+from tests.env.reference import Public
 from tests.tapes import Rows, book, change, gap, pack_of, settle, status, taken, trade
 
 MODELS = ["pessimistic", "fitted", "optimistic"]
@@ -270,6 +271,48 @@ def test_own_orders_never_meet() -> None:
     play.finish()
     assert sum(fill[3] for fill in play.fills) <= 10
     assert all(fill[1] == "bought" for fill in play.fills)
+
+
+def exchange_book(rows: Rows, ns: int) -> tuple[dict[int, int], dict[int, int]]:
+    """Lots by side and price after everything that had happened by that time, whenever it was received."""
+    public = Public()
+    for one in rows:
+        if one["exch_ns"] <= ns:
+            public.see(one)
+    return public.sides
+
+
+@given(
+    seed=st.integers(0, 100_000),
+    space=st.sampled_from(["sized21", "sized21-join", "generic[5,40;take,inside,join,improve]"]),
+    model=st.sampled_from(MODELS),
+)
+def test_every_fill_has_its_cause_on_the_tape(seed: int, space: str, model: str) -> None:
+    """A taker gets no more than stood at a price on arrival; a maker no more than was printed or shown at his price."""
+    rows = random_tape(seed, moments=80, slowest_ms=400)
+    play = Play(pack_of(rows), action_space=space, fill_model=model, latency_spread=0.5, mask_opposite_buy=False)
+    chance = np.random.default_rng(seed)
+    while not play.over:
+        play.step(int(np.argmax(chance.random(play.mask.shape) * play.mask)))
+    lots: dict[tuple[int, int, int, int], int] = {}
+    for fill in play.raw_fills:
+        key = (int(fill["venue_ns"]), int(fill["maker"]), int(fill["side"]), int(fill["price"]))
+        lots[key] = lots.get(key, 0) + int(fill["size"])
+    for (at, maker, side, price), size in lots.items():
+        standing = exchange_book(rows, at)[1 if side > 0 else 0]
+        if not maker:
+            assert size <= standing.get(price, 0)
+            continue
+        printed = sum(
+            one["size"]
+            for one in rows
+            if one["kind"] == Kind.TRADE
+            and one["exch_ns"] == at
+            and (price - one["price"]) * side >= 0
+            and one["taker"] != (0 if side > 0 else 1)
+        )
+        shown = sum(lots for level, lots in standing.items() if (price - level) * side >= 0)
+        assert size <= printed + shown
 
 
 # -- the three models
