@@ -77,13 +77,15 @@ def train(
         emit_json({"result": trained.result, "trained_on": trained.trained_on, "split": trained.split.parts})
         return
     print_trained(trained)
-    say(f"Next: kalshi-ray evaluate --session {session} --policy {trained.result.bundle}")
+    same = f" --config {config}" if config else ""
+    say(f"Next: kalshi-ray evaluate --session {session} --policy {trained.result.bundle}{same}")
 
 
 def print_trained(trained: Trained) -> None:
     """The parts of the session, what was left out, and the last figures of the run."""
     from kalshi_ray.cli.reading import print_tables
     from kalshi_ray.data.analysis import split_table
+    from kalshi_ray.train.progress import UNITS
 
     print_tables([split_table(trained.split.parts)])
     result = trained.result
@@ -91,6 +93,6 @@ def print_trained(trained: Trained) -> None:
         f"trained {result.steps:,} steps on {trained.trained_on:,} markets in {result.seconds:,.0f} s, "
         f"{result.steps_per_s:,.0f} steps/s; {len(trained.selection.rejected):,} markets of the session are unsuitable",
     )
-    shown = [(name, value) for name, value in result.metrics.items() if name != "iteration"]
-    show(table("Last iteration", ("figure", "value"), shown, right=("value",)))
+    shown = [(name, value, UNITS.get(name, "")) for name, value in result.metrics.items() if name != "iteration"]
+    show(table("Last iteration; episodes are means", ("figure", "value", "unit"), shown, right=("value",)))
     say(f"run {result.run_dir}", f"bundle {result.bundle}")

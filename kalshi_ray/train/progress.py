@@ -52,6 +52,17 @@ EPISODE = {
 }
 
 
+UNITS = {  # of figures that are no plain numbers or shares
+    "seconds": "s",
+    "reward_per_1000": "of the reward's unit, in 1,000 decisions",
+    "hold_share": "of the decisions with a choice",
+    "cost_share": "of spread and fees that is charged",
+    "episode_return": "of the reward's unit",
+    "episode_contracts": "contracts",
+    **dict.fromkeys(("episode_fees", "episode_spread", "episode_refund", "episode_drawdown"), "$"),
+}
+
+
 class Progress:
     """Turns RLlib's results into lines of `progress.jsonl`. What an iteration did not measure keeps its last value."""
 
