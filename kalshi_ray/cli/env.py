@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,7 +59,7 @@ def check(
     settings = settings_of(ctx, config)
     with progress_bar() as progress:
         pack = build_pack(open_store(settings.places.store).open(session)) if session else _small_pack(seed)
-        made = check_env(pack, settings.env, steps=steps, seed=seed, progress=progress)
+        made = check_env(pack, settings.env, steps=steps, seed=seed, clock=perf_counter, progress=progress)
     if as_json:
         emit_json({"session": pack.session, "checks": made})
     else:
