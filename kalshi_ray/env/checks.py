@@ -51,13 +51,14 @@ def check_env(
 ) -> list[Check]:
     """Run every check with random legal actions on the views of `pack`. A failure is a line, never an exception.
 
-    `clock` is what starts of episodes are timed with; without one that check is skipped.
+    `clock` is what starts of episodes are timed with; without one they are not.
     """
     bench = Bench(pack, settings, steps, seed, clock)
     made: list[Check] = []
-    for done, (name, check) in enumerate(CHECKS.items()):
+    chosen = {name: check for name, check in CHECKS.items() if clock or check is not _starts}
+    for done, (name, check) in enumerate(chosen.items()):
         if progress:
-            progress("check", done, len(CHECKS))
+            progress("check", done, len(chosen))
         try:
             made.append(Check(name=name, state="ok", detail=check(bench)))
         except Skipped as reason:
@@ -279,8 +280,7 @@ def _next_step_reset(bench: Bench) -> str:
 
 
 def _starts(bench: Bench) -> str:
-    if bench.clock is None:
-        raise Skipped("no clock was given to time it with")
+    assert bench.clock is not None
     env = MarketVectorEnv(bench.pack, msgspec.structs.replace(bench.settings, start="random"), num_envs=1)
     batch, spent = env.new_batch(), []
     for _ in range(STARTS):

@@ -52,10 +52,13 @@ def test_the_environment_passes_its_own_contract(pack: ViewPack, rules: dict[str
 
 
 @pytest.mark.usefixtures("_quick")
-def test_what_cannot_be_checked_is_skipped_with_the_reason(pack: ViewPack) -> None:
+def test_what_cannot_be_checked_is_skipped_with_the_reason_and_nothing_is_timed_without_a_clock(
+    pack: ViewPack,
+) -> None:
     found = {one.name: one for one in check_env(pack, EnvSettings(reward="fee-0.01"), steps=100)}
-    assert [name for name, one in found.items() if one.state == "skipped"] == ["rewards", "starts"]
+    assert [name for name, one in found.items() if one.state == "skipped"] == ["rewards"]
     assert "fee-0.01" in found["rewards"].detail
+    assert "starts" not in found
 
 
 def out_of_range(batch: Batch) -> None:
