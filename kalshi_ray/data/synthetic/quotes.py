@@ -51,7 +51,7 @@ def best_quotes(updates: pa.Table) -> tuple[Quotes, NDArray[np.int64]]:
         np.empty(count, np.int32), np.empty(count, np.int64), np.empty(count, np.int32), np.empty(count, np.int32)
     )
     sizes = np.empty(2 * count + 2 * DOLLAR, np.int64)
-    written, sampled = _replay(rows, gaps, np.zeros((2, DOLLAR + 1), np.int64), found, sizes)
+    written, sampled = _replay(rows, gaps, np.zeros((2, DOLLAR + 1), np.int64), np.zeros(2, np.int64), found, sizes)
     kept = Quotes(found.market[:written], found.recv_ns[:written], found.bid[:written], found.ask[:written])
     return kept, sizes[:sampled]
 
@@ -92,10 +92,9 @@ def _clear(book, best):
 
 
 @kernel
-def _replay(updates, gaps, book, found, sizes):
+def _replay(updates, gaps, book, best, found, sizes):
     """Replay market after market; a row of `found` when the best prices of a known book differ from the last row's."""
     rows = sampled = gap = 0
-    best = np.zeros(2, np.int64)
     last_bid = last_ask = -1
     known = in_snapshot = False
     for at in range(len(updates.market)):
