@@ -2,7 +2,8 @@
 
 Frames come back by `import_session` with the same rows. A snapshot, delta or print is the exchange's own frame; what
 no frame of the exchange says (a gap, a result alone) is a `recorder_row`, and numbers that carried no row a
-`recorder_skip`. Lines are wrapped with the receive time: {"timestamp": ns, "msg": {…}}.
+`recorder_skip`; books of assumed size or of one level a side are said to be so by `recorder_facts` in front. Lines are
+wrapped with the receive time: {"timestamp": ns, "msg": {…}}.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from kalshi_ray.wire.messages import (
     BookDelta,
     BookSnapshot,
     MarketChange,
+    RecorderFacts,
     RecorderRow,
     RecorderSkip,
     Trade,
@@ -141,6 +143,10 @@ def _tables(session: Session) -> Iterator[pa.Table]:
 def _write_frames(session: Session, stream: BinaryIO, progress: Progress | None) -> int:
     codec = Codec(use_yes_price=bool(session.manifest.use_yes_price))
     speaker = _Speaker(session)
+    said = session.manifest
+    if (said.depth, said.sizes) != ("full", "observed"):
+        facts = RecorderFacts(depth=said.depth, sizes=said.sizes, assumed_size=said.assumed_size)
+        _write_line(stream, codec.encode(facts), said.first_ns)
     for table in _tables(session):
         for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
             for row in batch.to_pylist():

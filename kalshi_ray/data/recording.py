@@ -23,6 +23,7 @@ from kalshi_ray.wire.messages import (
     FeeChange,
     MarketChange,
     Ranges,
+    RecorderFacts,
     RecorderRow,
     RecorderSkip,
     Subscribed,
@@ -61,6 +62,7 @@ class TapeBuilder:
         self.series: dict[str, str] = {}  # by event
         self.grids: list[Ranges] = []  # that GRID rows refer to
         self.fee_changes: list[FeeChange] = []  # that FEE rows of market -1 refer to, until the events are known
+        self.facts: RecorderFacts | None = None  # where the recorder said what its books are made of
         self.counts: Counter[str] = Counter()
         self._tracker = SequenceTracker()
         self._markets: dict[str, int] = {}
@@ -74,6 +76,9 @@ class TapeBuilder:
         """Append the rows of one message, received at `recv_ns`."""
         if isinstance(message, (RecorderRow, RecorderSkip)):
             self._add_recorded(message, recv_ns)
+            return
+        if isinstance(message, RecorderFacts):
+            self.facts = message
             return
         if isinstance(message, Subscribed):
             self._channels[message.sid] = message.channel

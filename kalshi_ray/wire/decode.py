@@ -23,6 +23,7 @@ from kalshi_ray.wire.messages import (
     FeeChange,
     MarketChange,
     Ranges,
+    RecorderFacts,
     RecorderRow,
     RecorderSkip,
     Subscribed,
@@ -225,6 +226,11 @@ def _skip(frame: wire.SkipFrame, envelope: Envelope, reading: Reading) -> Record
     return RecorderSkip(**envelope)
 
 
+def _facts(frame: wire.FactsFrame, envelope: Envelope, reading: Reading) -> RecorderFacts:
+    body = frame.msg
+    return RecorderFacts(**envelope, depth=body.depth, sizes=body.sizes, assumed_size=body.assumed_size)
+
+
 def _ladder(fixed: wire.Ladder | None, dollars: wire.Ladder | None, cents: wire.Ladder | None) -> list[tuple[int, int]]:
     """(price, size) of one side as sent; the finest form wins. Levels of size 0 are no levels."""
     if fixed is None and dollars is None:
@@ -277,4 +283,5 @@ _BY_FRAME: dict[type[wire.Frame], Callable[[Any, Envelope, Reading], AnyMessage]
     wire.ErrorFrame: _error,
     wire.RowFrame: _row,
     wire.SkipFrame: _skip,
+    wire.FactsFrame: _facts,
 }

@@ -20,6 +20,7 @@ from kalshi_ray.wire.messages import (
     FeeChange,
     Levels,
     MarketChange,
+    RecorderFacts,
     RecorderRow,
     RecorderSkip,
     Subscribed,
@@ -201,6 +202,11 @@ def _row(message: RecorderRow, writer: _Writer) -> tuple[str, Json | None]:
 @_body.register
 def _skip(message: RecorderSkip, writer: _Writer) -> tuple[str, Json | None]:
     return "recorder_skip", None
+
+
+@_body.register
+def _facts(message: RecorderFacts, writer: _Writer) -> tuple[str, Json | None]:
+    return "recorder_facts", {"depth": message.depth, "sizes": message.sizes, "assumed_size": message.assumed_size}
 
 
 def whole_contracts(size: int) -> int:

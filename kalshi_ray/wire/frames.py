@@ -6,6 +6,7 @@ Every known key is named here. Others are counted by the codec and ignored: the 
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 
@@ -241,6 +242,20 @@ class SkipFrame(Frame, tag="recorder_skip", kw_only=True):
     """Ours: the numbers up to this one came and carried no row."""
 
 
+class FactsBody(msgspec.Struct):
+    """What the books of a recording are made of."""
+
+    depth: Literal["full", "best"]
+    sizes: Literal["observed", "assumed"]
+    assumed_size: int = 0
+
+
+class FactsFrame(Frame, tag="recorder_facts", kw_only=True):
+    """Ours: depth and sizes of a recording that was not made of the exchange's frames."""
+
+    msg: FactsBody
+
+
 AnyFrame = (
     SnapshotFrame
     | DeltaFrame
@@ -255,6 +270,7 @@ AnyFrame = (
     | ErrorFrame
     | RowFrame
     | SkipFrame
+    | FactsFrame
 )
 
 

@@ -5,6 +5,8 @@ Prices in pips, sizes in lots, times in nanoseconds since the epoch (0 unknown).
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from kalshi_ray.core.tape import Status
@@ -137,6 +139,14 @@ class RecorderSkip(Message, frozen=True, kw_only=True):
     """Ours, not the exchange's: all frames of `sid` up to `seq` came; those not written here carried no row."""
 
 
+class RecorderFacts(Message, frozen=True, kw_only=True):
+    """Ours, not the exchange's: what the frames that follow cannot show of the books they speak of."""
+
+    depth: Literal["full", "best"]
+    sizes: Literal["observed", "assumed"]
+    assumed_size: int = 0  # lots
+
+
 class Unknown(Message, frozen=True, kw_only=True):
     """A frame of a type that is not read here, kept as it came."""
 
@@ -157,5 +167,6 @@ AnyMessage = (
     | CommandFailed
     | RecorderRow
     | RecorderSkip
+    | RecorderFacts
     | Unknown
 )

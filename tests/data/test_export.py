@@ -73,6 +73,14 @@ def test_every_kind_of_row_comes_back(tmp_path: Path, use_yes_price: bool | None
     assert back.manifest.grids == GRIDS
 
 
+def test_books_of_best_quotes_come_back_as_such(tmp_path: Path) -> None:
+    """Else an export and an import would make a full recording of assumed sizes, and open gates on it."""
+    session = session_of(tmp_path, updates(*BOOK), depth="best", sizes="assumed", assumed_size=1000)
+    back = there_and_back(session, tmp_path).manifest
+    assert (back.depth, back.sizes, back.assumed_size) == ("best", "assumed", 1000)
+    assert "sizes: 10 contracts assumed at every quote" in back.unknowns
+
+
 def test_markets_come_back_from_the_list(tmp_path: Path) -> None:
     session = session_of(tmp_path, updates(*BOOK, end(market=1)))
     assert there_and_back(session, tmp_path).markets().equals(session.markets())

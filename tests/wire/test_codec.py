@@ -23,6 +23,7 @@ from kalshi_ray.wire.messages import (
     EventCreated,
     FeeChange,
     MarketChange,
+    RecorderFacts,
     RecorderRow,
     RecorderSkip,
     Subscribed,
@@ -334,6 +335,13 @@ messages = st.one_of(
     ),
     st.builds(Acknowledged, id=st.integers(0, 5), tickers=st.lists(tickers).map(tuple), **envelopes),
     st.builds(RecorderSkip, **envelopes),
+    st.builds(
+        RecorderFacts,
+        **envelopes,
+        depth=st.sampled_from(["full", "best"]),
+        sizes=st.sampled_from(["observed", "assumed"]),
+        assumed_size=st.integers(0, 10**9),
+    ),
     st.builds(Unsubscribed, id=st.integers(0, 5), **envelopes),
     st.builds(CommandFailed, code=st.integers(1, 28), text=st.text(max_size=5), ticker=tickers, **envelopes),
     st.builds(

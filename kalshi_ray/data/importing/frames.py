@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kalshi_ray.core.units import SECOND, Side
+from kalshi_ray.core.units import CONTRACT, SECOND, Side
 from kalshi_ray.data.importing.lines import Line, lines_of, text_or_object, time_in
 from kalshi_ray.data.importing.options import FrameFiles
 from kalshi_ray.data.importing.rows import Recording
@@ -15,7 +15,7 @@ from kalshi_ray.data.session import Progress
 from kalshi_ray.errors import ConfigError, NothingToDo, UsageError, WireError
 from kalshi_ray.wire.codec import Codec
 from kalshi_ray.wire.decode import crossings
-from kalshi_ray.wire.messages import AnyMessage, BookDelta, BookSnapshot
+from kalshi_ray.wire.messages import AnyMessage, BookDelta, BookSnapshot, RecorderFacts
 
 _REPORT_EVERY = 50_000  # lines between two reports of progress
 
@@ -30,13 +30,13 @@ class Received(NamedTuple):
 
 def import_frames(source: FrameFiles, progress: Progress | None = None) -> Recording:
     """The rows of recorded frames, in the order they stand."""
-    use_yes_price = _axis(source)
+    use_yes_price, total = _axis(source, progress)
     codec = Codec(use_yes_price=bool(use_yes_price))
     builder = TapeBuilder()
     clock = _Clock(builder)
     for done, received in enumerate(_received(source)):
         if progress and done % _REPORT_EVERY == 0:
-            progress("frames", done, 0)
+            progress("frames", done, total)
         message = _decode(codec, received)
         if use_yes_price is None and _has_no_side(message):
             raise _untold(source)
@@ -56,6 +56,11 @@ def _recording(builder: TapeBuilder, codec: Codec, clock: _Clock, use_yes_price:
         if names:
             listed = ", ".join(f"{name} ({count})" for name, count in names.most_common(8))
             unknowns.append(f"frames had unknown {what}: {listed}")
+    facts = builder.facts or RecorderFacts(depth="full", sizes="observed")
+    if facts.depth == "best":
+        unknowns.append("depth beyond the best quotes")
+    if facts.sizes == "assumed":
+        unknowns.append(f"sizes: {facts.assumed_size / CONTRACT:g} contracts assumed at every quote")
     return Recording(
         rows=builder.rows(),
         tickers=builder.tickers,
@@ -67,6 +72,9 @@ def _recording(builder: TapeBuilder, codec: Codec, clock: _Clock, use_yes_price:
         counts=builder.counts,
         unknowns=unknowns,
         use_yes_price=use_yes_price,
+        depth=facts.depth,
+        sizes=facts.sizes,
+        assumed_size=facts.assumed_size,
     )
 
 
@@ -155,11 +163,18 @@ def _decode(codec: Codec, received: Received) -> AnyMessage:
         raise WireError(f"{received.line}: {error}") from error
 
 
-def _axis(source: FrameFiles) -> bool | None:
-    """The setting of use_yes_price: as told and not contradicted by the books, or as the books tell. None: neither."""
+def _axis(source: FrameFiles, progress: Progress | None) -> tuple[bool | None, int]:
+    """The setting of use_yes_price, as told or as the books tell, None where neither; and the number of frames.
+
+    ConfigError where the books contradict what was told.
+    """
     seen: Counter[str] = Counter()
     codec = Codec(use_yes_price=False)
+    frames = 0
     for received in _received(source):
+        if progress and frames % _REPORT_EVERY == 0:
+            progress("looking through", frames, 0)
+        frames += 1
         if b"orderbook_snapshot" not in received.frame:
             continue
         message = _decode(codec, received)
@@ -169,7 +184,7 @@ def _axis(source: FrameFiles) -> bool | None:
             seen["leg"] += as_leg
             seen["yes"] += as_yes
     if source.use_yes_price is None:
-        return bool(seen["leg"]) if bool(seen["leg"]) != bool(seen["yes"]) else None
+        return (bool(seen["leg"]) if bool(seen["leg"]) != bool(seen["yes"]) else None), frames
     crossed, otherwise = ("yes", "leg") if source.use_yes_price else ("leg", "yes")
     if seen[crossed] * 2 > seen["both sides"] and not seen[otherwise]:
         raise ConfigError(
@@ -177,7 +192,7 @@ def _axis(source: FrameFiles) -> bool | None:
             f"with {not source.use_yes_price} none is",
             remedy="Set frames.use_yes_price to the other",
         )
-    return source.use_yes_price
+    return source.use_yes_price, frames
 
 
 def _has_no_side(message: AnyMessage) -> bool:
