@@ -95,6 +95,12 @@ def _meet_print(venue, rules, slot, tick, lots):
 
 
 @kernel
+def _clip_queue(venue, order):
+    """No more stands in front of us than is displayed; a trade whose print is still to come is in front as well."""
+    order.queue = min(order.queue, venue.book.recorded[order.side, order.tick] + max(0, order.owed))
+
+
+@kernel
 def _meet_cancel(venue, rules, order, before, lots):
     """A cancel of `lots` at our level, which showed `before`: our place by the fill model, clipped to what is left."""
     if rules.fill_model == OPTIMISTIC:
@@ -105,7 +111,7 @@ def _meet_cancel(venue, rules, order, before, lots):
         for _ in range(QUEUE_EXPONENT):  # a power by `**` is rounded otherwise in plain Python
             share *= ahead
         order.queue -= int(lots * share)
-    order.queue = min(order.queue, max(0, venue.book.recorded[order.side, order.tick]) + max(0, order.owed))
+    _clip_queue(venue, order)
 
 
 @kernel
@@ -303,6 +309,7 @@ def _meet_row(venue, rules, update, before):
     if update.kind == DELTA and update.size < 0 and order.live and order.tick == tick:
         if update.flags & BY_TRADE:
             order.owed -= int(update.size)
+            _clip_queue(venue, order)
         else:
             _meet_cancel(venue, rules, order, before, -int(update.size))
     if update.kind == DELTA and update.size < 0:
@@ -311,7 +318,7 @@ def _meet_row(venue, rules, update, before):
         for slot in (BID, ASK):
             kept = venue.orders[slot]
             if kept.live:
-                kept.queue = min(kept.queue, venue.book.recorded[slot, kept.tick] + max(0, kept.owed))
+                _clip_queue(venue, kept)
     for slot in (BID, ASK):
         if venue.orders[slot].live and _crosses(venue.book, slot, venue.orders[slot].tick):
             _meet_far_side(venue, rules, slot)

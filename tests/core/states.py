@@ -64,7 +64,7 @@ def _add_history(trader: Any, chance: np.random.Generator, levels: int) -> int:
     now = T0
     for _ in range(int(chance.integers(1, 14))):
         now += int(chance.integers(250, 90_000)) * MILLISECOND
-        for _ in range(int(chance.choice([0, 1, 3, 30]))):
+        for _ in range(int(chance.choice([0, 1, 2, 3, 4, 5, 6, 9, 13]))):
             see_update(trader, _change(trader, chance, levels, (now - T0) / MILLISECOND))
         wake(trader, now)
         decided(trader, True)

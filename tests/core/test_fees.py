@@ -154,3 +154,18 @@ def test_a_sale_never_brings_less_than_the_limit_less_the_worst_fee(
         better = DOLLAR - price  # the mirror image: sold at its limit or above
         brought += size * better - int(charge_fee(order, size, better, size * better, rate, precision))
     assert brought >= lots * (DOLLAR - limit) - int(worst_fee(lots, DOLLAR - limit, rate, precision))
+
+
+def test_the_bound_counts_a_micro_of_rounding_for_every_lot() -> None:
+    """2,000 fills of one lot at 25c: each rounds 131.25 micros up to 132."""
+    check_bound(2_000, 2_500, [(1, 2_500)] * 2_000, TAKER_PPM // 4, DIRECT_PRECISION)
+    check_bound(2_000, 2_500, [(1, 2_500)] * 2_000, TAKER_PPM, DIRECT_PRECISION)
+
+
+def test_the_bound_counts_parts_of_a_cent_that_a_cleared_account_cannot_get_back() -> None:
+    """40 fills of one contract at half a cent: each pays a whole cent."""
+    fills = [(CONTRACT, 50)] * 40
+    order = one(VENUE_ORDER)
+    paid = sum(size * price + bought(order, size, price, TAKER_PPM, CLEARED_PRECISION) for size, price in fills)
+    assert paid == 40 * 10_000
+    check_bound(40 * CONTRACT, 50, fills, TAKER_PPM, CLEARED_PRECISION)

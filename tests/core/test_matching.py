@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ MODELS = st.sampled_from(list(FillModel))
 SEEDS = st.integers(0, 10**6)
 
 
-@settings(max_examples=60)
+@settings(max_examples=200)
 @given(SEEDS, MODELS, st.sampled_from([100, 10_000]), st.booleans())
 def test_the_exchange_equals_the_slow_one_on_random_tapes_and_commands(
     seed: int, model: int, precision: int, unknown_lag: bool
@@ -118,7 +120,7 @@ def test_the_far_side_through_our_price_fills_us_at_our_price() -> None:
     assert [(a.size, a.price) for a in pair.answers if a.event == "fill"] == [(25, 4_900)]
 
 
-@settings(max_examples=50)
+@settings(max_examples=120)
 @given(SEEDS, st.integers(0, 1), st.integers(46, 54), st.integers(1, 80), MODELS)
 def test_an_order_never_fills_more_than_was_printed_and_shown(
     seed: int, side: int, tick: int, lots: int, model: int
@@ -132,7 +134,7 @@ def test_an_order_never_fills_more_than_was_printed_and_shown(
     assert pair.filled(1) <= min(lots, printed + shown)
 
 
-@settings(max_examples=50)
+@settings(max_examples=120)
 @given(SEEDS, st.integers(0, 1), st.integers(46, 54), st.integers(1, 80), st.sampled_from([0, 10, 40]))
 def test_pessimistic_fills_are_among_the_fitted_and_those_among_the_optimistic(
     seed: int, side: int, tick: int, lots: int, life: int
@@ -166,39 +168,72 @@ def test_no_more_stands_in_front_than_is_displayed() -> None:
 # -- trades and deltas in either order
 
 
-@settings(max_examples=60)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["hit", "hit", "cancel", "more"]), st.integers(1, 25), st.booleans()), max_size=12
-    ),
-    MODELS,
-)
-def test_print_and_decrease_in_either_order_give_the_same_queue_and_fills(
-    steps: list[tuple[str, int, bool]], model: int
-) -> None:
-    tapes: list[list[Row]] = [[], []]
+# What happens at our level at one moment: a trade (its print and its decrease), a cancel, an addition.
+STEPS = st.lists(st.tuples(st.sampled_from(["trade", "trade", "cancel", "more"]), st.integers(1, 25)), max_size=12)
+
+
+def tapes_of(steps: list[tuple[str, int]], *, apart: bool) -> tuple[list[Row], list[Row]]:
+    """The same steps with each print before its decrease, and after it; `apart`: the next step comes in between."""
+    first: list[Row] = []
+    second: list[Row] = []
+    late: tuple[list[Row], list[Row]] = ([], [])
     held = BIDS[48]
-    for number, (what, size, first) in enumerate(steps):
-        at = after(10 + number)
-        lots = min(size, held)
-        if what == "more":
-            both = [[Row(at, "delta", BID, 48, size)]] * 2
-            held += size
-        elif lots == 0:
+    for number, (what, size) in enumerate(steps):
+        at = after(10 + number // 2)
+        lots = size if what == "more" else min(size, held)
+        if lots == 0:
             continue
+        held += lots if what == "more" else -lots
+        change = Row(at, "delta", BID, 48, lots if what == "more" else -lots, by_trade=what == "trade")
+        if what == "trade":
+            hit = Row(at, "print", tick=48, size=lots, taker=ASK)
+            now, then = ([hit], [change]), ([change], [hit])
         else:
-            drop = Row(at, "delta", BID, 48, -lots, by_trade=what == "hit")
-            held -= lots
-            pair_ = [sold(10 + number, 48, lots), drop]
-            both = [pair_, pair_[::-1]] if what == "hit" else [[drop]] * 2
-        tapes[first] += both[0]
-        tapes[not first] += both[1]
+            now, then = ([change], []), ([change], [])
+        for tape, (early, later), waiting in zip((first, second), (now, then), late):
+            tape += [*early, *waiting] if apart else [*waiting, *early, *later]
+            waiting[:] = later if apart else []
+    for tape, waiting in zip((first, second), late):
+        tape += waiting
+    return [replace(r, at=after(10)) for r in first], [replace(r, at=after(10)) for r in second]
+
+
+@settings(max_examples=80)
+@given(STEPS, MODELS)
+def test_print_and_decrease_in_either_order_give_the_same_queue_and_fills(
+    steps: list[tuple[str, int]], model: int
+) -> None:
+    check_same_queue(steps, model, apart=False)
+
+
+@settings(max_examples=150)
+@given(STEPS)
+def test_other_rows_between_a_print_and_its_decrease_change_nothing(steps: list[tuple[str, int]]) -> None:
+    """For the pessimistic model, which looks at nothing but prints and what is displayed."""
+    check_same_queue(steps, FillModel.PESSIMISTIC, apart=True)
+
+
+def check_same_queue(steps: list[tuple[str, int]], model: int, *, apart: bool) -> None:
     results = []
-    for rows in tapes:
+    for rows in tapes_of(steps, apart=apart):
         pair = finish(pair_of(rows, model=model), resting(BID, 48, 30))
-        queue = int(pair.venue["orders"][BID]["queue"])
-        results.append((queue, [(a.at, a.size) for a in pair.answers if a.event == "fill"]))
+        results.append((int(pair.venue["orders"][BID]["queue"]), pair.filled(1)))
     assert results[0] == results[1]
+
+
+def test_a_cancel_between_a_decrease_and_its_print_counts_the_print_as_still_in_front() -> None:
+    """20 in front: 8 trade (the decrease comes first), 12 cancel, 5 more join behind us, then the print of the 8."""
+    drop = Row(after(10), "delta", BID, 48, -8, by_trade=True)
+    rows = [drop, Row(after(10), "delta", BID, 48, -12), Row(after(10), "delta", BID, 48, 5), sold(10, 48, 8)]
+    assert finish(pair_of(rows), resting(BID, 48, 25)).filled(1) == 0
+    assert finish(pair_of([*rows, sold(11, 48, 3)]), resting(BID, 48, 25)).filled(1) == 3
+
+
+def test_a_decrease_of_our_level_never_fills_even_where_the_far_side_waits() -> None:
+    """15 asked at our bid, 20 in front of us; 10 of them cancel. The next row that adds anything fills 5."""
+    rows = [Row(after(10), "delta", ASK, 48, 15), Row(after(20), "delta", BID, 48, -10)]
+    assert finish(pair_of(rows), resting(BID, 48, 25)).filled(1) == 0
+    assert finish(pair_of([*rows, Row(after(30), "delta", BID, 40, 1)]), resting(BID, 48, 25)).filled(1) == 5
 
 
 def test_a_snapshot_between_a_decrease_and_its_print_does_not_count_it_twice() -> None:
@@ -257,7 +292,7 @@ def test_a_walk_takes_no_more_levels_than_a_message_queue_can_hold() -> None:
 # -- arrival, post-only, amendments, ends
 
 
-@settings(max_examples=50)
+@settings(max_examples=120)
 @given(SEEDS, st.integers(0, 1), st.integers(46, 54), st.booleans(), st.integers(0, 20))
 def test_an_order_decided_at_t_meets_only_what_happens_after_its_arrival(
     seed: int, side: int, tick: int, rests: bool, decided: int

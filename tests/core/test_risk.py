@@ -258,7 +258,7 @@ BUY_10 = 2  # BUY_YES 10 contracts, at tick 48
 
 @pytest.mark.parametrize(
     ("tick", "lots", "filled", "kind"),
-    [(48, 1_000, 0, None), (48, 1_200, 200, None), (48, 500, 0, "AMEND"), (47, 1_000, 0, "AMEND")],
+    [(48, 1_000, 0, None), (48, 1_200, 200, None), (48, 500, 0, "AMEND"), (47, 1_200, 200, "AMEND")],
 )
 def test_a_wanted_order_that_works_is_kept_and_any_other_is_amended(
     tick: int, lots: int, filled: int, kind: str | None
@@ -272,6 +272,12 @@ def test_a_wanted_order_that_works_is_kept_and_any_other_is_amended(
         assert command["size"] == 1_000 + filled, "the size of an amendment counts filled lots"
         order = after["orders"][BID]
         assert (order["state"], order["amended_tick"], order["amended_price"]) == (OrderState.AMENDING, 48, 4_900)
+
+
+def test_without_budget_only_hold_and_the_order_that_works_are_legal() -> None:
+    trader = working(BID, 48, 1_000)
+    trader["budget_ns"] = T0 + 100 * SECOND
+    assert np.flatnonzero(mask_of(trader, rules_of(), JOIN)).tolist() == [0, BUY_10]
 
 
 @pytest.mark.parametrize("state", [OrderState.SENT, OrderState.AMENDING, OrderState.CANCELLING])

@@ -299,8 +299,7 @@ class Exchange:
             return
         if row.by_trade:
             order.unprinted -= row.size
-            return
-        if self.model == OPTIMISTIC:
+        elif self.model == OPTIMISTIC:
             order.ahead = max(0, order.ahead + row.size)
         elif self.model == FITTED and before > 0:
             share = min(1.0, order.ahead / before)
