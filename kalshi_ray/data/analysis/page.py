@@ -32,7 +32,7 @@ h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:36px 0 8px}
 .muted,.note{color:var(--muted)}.note{font-size:13px;margin:6px 0 0}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:10px;margin:18px 0}
 .card{background:var(--card);border:1px solid var(--line);border-radius:6px;padding:8px 12px}
-.card b{display:block;font-size:19px}.card span{font-size:13px;color:var(--muted)}
+.card b{display:block;font-size:18px}.card span{font-size:13px;color:var(--muted)}
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,480px),1fr));gap:26px}
 figure{margin:0;min-width:0}figcaption b{display:block}figcaption{font-size:13px;color:var(--muted);margin-bottom:4px}
 figcaption b{color:var(--fg);font-size:15px}.plot{height:320px}
@@ -77,7 +77,7 @@ def report_html(report: AnalysisReport) -> str:
 def _cards(report: AnalysisReport) -> str:
     o = report.overview
     cards = [
-        (o.priority, "training priority"),
+        (o.priority.capitalize(), "training priority"),
         (f"{o.quality:.2f}", "quality, 0 to 1"),
         (f"{o.suitable:,} of {o.markets:,}", "suitable markets"),
         (f"{o.decisions:,}", "decision points"),

@@ -24,13 +24,14 @@ class Plot(NamedTuple):
 def plots_of(report: AnalysisReport) -> list[Plot]:
     """All plots that the report has figures for."""
     found = [_phases(report), _hours(report), _regimes(report), _scatter(report)]
+    found = [plot for plot in found if any(y for trace in plot.data for y in trace["y"])]
     if report.edge is not None:
         found += _edge_plots(report.edge)
-    return [plot for plot in found if plot.data and any(len(trace["y"]) for trace in plot.data)]
+    return [plot for plot in found if any(len(trace["y"]) for trace in plot.data)]
 
 
 def _phases(report: AnalysisReport) -> Plot:
-    caption = "Decision points and changes of best prices in each tenth of the session's time."
+    caption = "Decision points, changes of best prices and prints in each tenth of the session's time."
     return _activity_plot("Activity over the session", caption, report.phases, "share of the session")
 
 
@@ -45,6 +46,8 @@ def _activity_plot(title: str, caption: str, lines: list[Any], x_title: str) -> 
         _bar("changes of best prices", names, [line.quote_changes for line in lines], GREY),
         _bar("decision points", names, [line.decisions for line in lines], BLUE),
     ]
+    if any(line.trades for line in lines):
+        data.append(_bar("prints", names, [line.trades for line in lines], ORANGE))
     return Plot(title, caption, data, _layout(x_title, "count", barmode="group"))
 
 
@@ -111,10 +114,15 @@ def _moves(edge: Edge) -> Plot:
 
 
 def _chances(edge: Edge) -> Plot:
-    spans = [span_text(line.seconds) for line in edge.horizons]
+    spans = [span_text(line.seconds) for line in edge.horizons if line.hours]
     data = [
-        _bar("mid beats the round trip", spans, [round(100 * x.over_cost_share, 3) for x in edge.horizons], GREY),
-        _bar("foresight pays", spans, [round(100 * x.foresight_share, 3) for x in edge.horizons], BLUE),
+        _bar(
+            "mid beats the round trip",
+            spans,
+            [round(100 * x.over_cost_share, 3) for x in edge.horizons if x.hours],
+            GREY,
+        ),
+        _bar("foresight pays", spans, [round(100 * x.foresight_share, 3) for x in edge.horizons if x.hours], BLUE),
     ]
     caption = (
         "Share of two-sided time in which one who knew the quote to come would have earned by taking twice: a bound on "
