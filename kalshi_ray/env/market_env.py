@@ -227,7 +227,14 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         self._refill()
 
     def _refill(self) -> None:
-        for row in np.flatnonzero(self._progress["needs_next"]):
+        progress = self._progress
+        for row in np.flatnonzero(progress["needs_next"]):
+            view = int(progress["next_view"][row])
+            if view >= 0 and progress["idle"][row]:
+                raise NothingToDo(
+                    f"{self.pack.tickers[view]} has no decision point: no known book stands for long enough",
+                    remedy="Leave the market out, or lower env.burst_ms",
+                )
             self._choose_next(int(row))
 
     def _choose_next(self, row: int) -> None:

@@ -10,8 +10,8 @@ import sys
 
 import numpy as np
 
-from kalshi_ray.core.tape import KEYFRAME, LEVEL, SIBLING, UPDATE, VIEW, Kind, ViewPack
-from kalshi_ray.core.units import CENT
+from kalshi_ray.core.tape import KEYFRAME, LEVEL, SIBLING, UPDATE, VIEW, Kind, Status, ViewPack
+from kalshi_ray.core.units import CENT, SECOND
 from kalshi_ray.env.market_env import MarketVectorEnv
 
 
@@ -22,10 +22,11 @@ def warm_kernels(levels: int = 99) -> None:
 
 
 def _smallest_pack(levels: int) -> ViewPack:
-    """One market whose book is known and empty, and nothing more."""
-    updates, views, keyframes = np.zeros(1, UPDATE), np.zeros(1, VIEW), np.zeros(1, KEYFRAME)
-    updates["kind"] = Kind.SNAPSHOT_END
-    views["stop"], views["key_stop"], views["levels"], views["steps"] = 1, 1, levels, 1
+    """One active market whose book is known to be empty for a second: one decision."""
+    updates, views, keyframes = np.zeros(2, UPDATE), np.zeros(1, VIEW), np.zeros(1, KEYFRAME)
+    updates["kind"], updates["recv_ns"] = (Kind.SNAPSHOT_END, Kind.GAP), (0, SECOND)
+    views["stop"], views["key_stop"], views["levels"], views["steps"] = 2, 1, levels, 1
+    keyframes["status"] = Status.ACTIVE
     return ViewPack(
         session="",
         checksum="",

@@ -182,6 +182,18 @@ def test_views_without_a_decision_are_never_chosen_and_nothing_but_such_views_is
         ViewSampler(pack, np.array([0], np.int32), order="twice", seed=0)
 
 
+def test_a_market_in_which_nothing_can_be_decided_is_refused_instead_of_standing_still() -> None:
+    """Market 1 has a decision 5 ms after its only snapshot, but none by a burst wait of two seconds."""
+    rows = random_tape(0, moments=60) + book(0, {4: 1}, {9: 1}, market=1)
+    rows += trade(1, "buys", 9, 1, market=1)
+    env = env_of(rows, num_envs=1, start="whole", burst_ms=2_000)
+    batch = env.new_batch()
+    env.reset_into(batch)
+    with pytest.raises(NothingToDo, match="M1 has no decision point"):
+        for _ in range(500):
+            env.step_into(np.zeros(1, np.int64), batch)
+
+
 # -- state
 
 
