@@ -107,7 +107,11 @@ def _charts(report: EvaluationReport) -> str:
     if report.data.synthetic:
         figures.append(("Fill edge a market", "against the true probability", _edge_bars(report, shown)))
     figures.append(
-        ("Markouts", "the mid later against the price paid, ¢ a contract before fees; makers dashed", _markouts(report, shown))
+        (
+            "Markouts",
+            "the mid later against the price, ¢ a contract before fees; makers dashed",
+            _markouts(report, shown),
+        )
     )
     if first:
         figures.append((f"Net by event: {first.name}", f"{len(first.events):,} events, best first", _events(first)))
