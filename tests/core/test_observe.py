@@ -115,6 +115,27 @@ def test_without_a_decision_to_look_back_on_everything_is_still_finite() -> None
     assert np.isfinite(list(measured(trader).values())).all()
 
 
+@pytest.mark.parametrize(
+    ("updates", "burst", "quiet"),
+    [
+        ([6, 0, 0, 0], 1.0, 0.0),  # 1.73 sigma above the mean
+        ([6, 0, 0], 0.0, 0.0),  # 1.41 sigma
+        ([0, 6, 6], 0.0, 1.0),  # 1.41 sigma below
+        ([0, 6], 0.0, 0.0),  # too few to tell
+        ([6, 6, 6], 0.0, 0.0),
+    ],
+)
+def test_bursts_and_quiet_are_told_by_sigmas_of_the_last_decisions(
+    updates: list[int], burst: float, quiet: float
+) -> None:
+    trader = trader_of({40: 1}, {50: 1})
+    wake(trader, T0 + SECOND)
+    trader["history_count"] = len(updates)
+    trader["history_updates"][: len(updates)] = updates
+    found = measured(trader)
+    assert (found["burst"], found["quiet"]) == (burst, quiet)
+
+
 def test_extreme_marks_have_defined_shares() -> None:
     trader = trader_of({98: 1}, {})
     wake(trader, T0)
