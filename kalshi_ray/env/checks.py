@@ -19,7 +19,7 @@ from kalshi_ray.core.units import DOLLAR, MICROS_PER_CENT
 from kalshi_ray.env.market_env import Batch, MarketVectorEnv
 from kalshi_ray.env.settings import PER_MICRO, EnvSettings
 from kalshi_ray.env.single import MarketEnv
-from kalshi_ray.errors import ContractError, UsageError
+from kalshi_ray.errors import ContractError, NothingToDo, UsageError
 from kalshi_ray.telemetry import Progress
 
 ROWS = 4
@@ -51,6 +51,7 @@ def check_env(
 ) -> list[Check]:
     """Run every check with random legal actions on the views of `pack`. A failure is a line, never an exception.
 
+    NothingToDo where no market has a decision point: there is no environment to check.
     `clock` is what starts of episodes are timed with; without one they are not.
     """
     bench = Bench(pack, settings, steps, seed, clock)
@@ -63,6 +64,8 @@ def check_env(
             made.append(Check(name=name, state="ok", detail=check(bench)))
         except Skipped as reason:
             made.append(Check(name=name, state="skipped", detail=str(reason)))
+        except NothingToDo:
+            raise
         except (ContractError, UsageError, AssertionError, ValueError) as problem:
             made.append(Check(name=name, state="failed", detail=f"{type(problem).__name__}: {problem}"))
     return made

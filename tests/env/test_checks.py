@@ -13,8 +13,9 @@ from kalshi_ray.env import checks
 from kalshi_ray.env.checks import CHECKS, Check, check_env
 from kalshi_ray.env.market_env import Batch, MarketVectorEnv
 from kalshi_ray.env.settings import EnvSettings
+from kalshi_ray.errors import NothingToDo
 from tests.env.random_tapes import random_tape
-from tests.tapes import pack_of
+from tests.tapes import book, pack_of
 
 WITHOUT_LEARNING = {name: check for name, check in CHECKS.items() if name != "stable-baselines3"}
 
@@ -118,3 +119,8 @@ def test_another_library_trains_on_it(pack: ViewPack, monkeypatch: pytest.Monkey
     [found] = check_env(pack, EnvSettings())
     assert found.state == "ok", found.detail
     assert "2,048" in found.detail
+
+
+def test_without_a_decision_point_there_is_nothing_to_check() -> None:
+    with pytest.raises(NothingToDo, match="decision point"):
+        made(pack_of(book(0, bids={45: 10}, asks={48: 10})))
