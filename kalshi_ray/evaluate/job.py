@@ -100,6 +100,11 @@ def choose_markets(
     """The markets of the part that may be traded by what their first minutes showed, and where each begins."""
     every = np.arange(len(pack.views), dtype=np.int32)
     part = every if settings.part == "all" else getattr(split_views(pack, split), settings.part)
+    if not len(part):
+        raise NothingToDo(
+            f"the {settings.part} part of {session.id} is empty",
+            remedy=f"Give it a share (split.{settings.part}), or judge another part (evaluation.part)",
+        )
     words = "the whole session" if settings.part == "all" else f"the {settings.part} part, split by {split.by}"
     filtered = ~np.isin(part, _suitable(session, pack, selection))
     if settings.select == "none":

@@ -20,7 +20,7 @@ from kalshi_ray.errors import ConfigError, DataError, KalshiRayError
 from kalshi_ray.policy.inference import best_legal
 from kalshi_ray.registry.bundle import Manifest, save_bundle
 from kalshi_ray.train.algorithm import build_config
-from kalshi_ray.train.checkpoints import About, restore_checkpoint, save_checkpoint
+from kalshi_ray.train.checkpoints import About, find_checkpoint, restore_checkpoint, save_checkpoint
 from kalshi_ray.train.progress import Progress
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import EnvSource, Spaces
@@ -58,6 +58,8 @@ def train(
     `run_dir` must not hold a run; its name is the run's id. `resume_from` is a run's folder or one of its
     checkpoints: optimiser, counters, generators and rows go on from there.
     """
+    if resume_from:
+        find_checkpoint(resume_from)  # before anything is written
     run = Run.prepare(settings, source, run_dir)
     algorithm = build_config(settings, source, run.spaces).build_algo()
     try:
@@ -69,6 +71,12 @@ def train(
     finally:
         algorithm.stop()
     return TrainResult(run=run_dir.name, run_dir=run_dir, bundle=bundle, metrics=run.progress.last, **trained)
+
+
+def require_new(run_dir: Path) -> None:
+    """ConfigError if the folder holds anything."""
+    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
+        raise ConfigError(f"{run_dir} holds a run already", remedy="Choose another run folder")
 
 
 @dataclass(frozen=True)
@@ -86,8 +94,7 @@ class Run:
         """Check everything that can be checked and make the folder."""
         settings.resolved()
         _check_runners(settings)
-        if folder.exists() and any(folder.iterdir()):
-            raise ConfigError(f"{folder} holds a run already", remedy="Choose another run folder")
+        require_new(folder)
         rows = source.make(1, settings.seed)
         spaces = Spaces.of(rows)
         rows.reset_into(rows.new_batch())  # compiles the step here, before every runner would do it for itself

@@ -149,3 +149,11 @@ def test_no_market_that_may_be_traded_is_an_error_that_says_what_to_change(sessi
     pack = build_pack(session)
     with pytest.raises(NothingToDo, match="Ask for fewer updates"):
         choose_markets(session, pack, SETTINGS, selection=SELECTION, causal=CausalSettings(updates=10**9), split=SPLIT)
+
+
+def test_an_empty_part_says_which_share_is_missing(session: Session) -> None:
+    pack = build_pack(session)
+    split = SplitSettings(train=0.5, validation=0.0, test=0.5)
+    settings = msgspec.structs.replace(SETTINGS, part="validation")
+    with pytest.raises(NothingToDo, match=r"the validation part .* is empty. Give it a share .split.validation"):
+        choose_markets(session, pack, settings, selection=SELECTION, causal=CAUSAL, split=split)

@@ -160,6 +160,7 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path: Path, trained: TrainR
         run(trained.run_dir)
     with pytest.raises(UnknownName, match="no checkpoint named"):
         run(tmp_path / "r", resume_from=tmp_path)
+    assert not (tmp_path / "r").exists()
 
 
 @pytest.mark.ray
