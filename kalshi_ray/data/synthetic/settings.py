@@ -89,7 +89,10 @@ class SynthSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 remedy="Use planted-maker or calibrated",
             )
         if self.waves > self.markets:
-            raise ConfigError(f"waves = {self.waves} for {self.markets} markets", remedy="Give a wave to each at most")
+            raise ConfigError(
+                f"synth.waves = {self.waves}, more than the {self.markets} markets",
+                remedy=f"Set synth.waves to {self.markets} or fewer",
+            )
 
     @property
     def rules(self) -> Regime:
