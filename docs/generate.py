@@ -15,10 +15,10 @@ import typer
 from kalshi_ray import config
 from kalshi_ray.cli.app import app
 from kalshi_ray.cli.defaults import LIBRARY_DEFAULTS
-from kalshi_ray.cli.describe import BY_NAME
 from kalshi_ray.cli.settings import settings_type
 from kalshi_ray.data.analysis.market_lines import PRIORITY_RULE, QUALITY_FORMULA
 from kalshi_ray.data.importing import BookFiles, FrameFiles, QuoteFiles, TradeFiles
+from kalshi_ray.env.describe import BY_NAME
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
 from kalshi_ray.cli.output import emit_json, progress_bar, say, show, table
@@ -25,7 +26,7 @@ def describe(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson = Fa
 
     Example: kalshi-ray env describe --env.action_space priced7 --env.observation obs-x
     """
-    from kalshi_ray.cli.describe import everything
+    from kalshi_ray.env.describe import everything
 
     settings = settings_of(ctx, config).env
     tables = everything(settings.action_space, settings.observation)
@@ -81,6 +82,7 @@ def trace(
     every: Annotated[
         bool, typer.Option("--all", help="Also the steps in which nothing was decided or filled.")
     ] = False,
+    start: Annotated[int | None, typer.Option("--start", help="Update of the market to begin at; its first.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the policy's draws and of latency.")] = 0,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -91,7 +93,7 @@ def trace(
     """
     from kalshi_ray.data.store import open_store
     from kalshi_ray.data.views import build_pack
-    from kalshi_ray.env.trace import trace_market
+    from kalshi_ray.env.trace import trace_lines, trace_market
     from kalshi_ray.policy.protocol import load_policy
     from kalshi_ray.registry.models import open_registry
 
@@ -101,14 +103,14 @@ def trace(
     ticker = market or opened.tickers()[0]
     pack = build_pack(opened, tickers=[ticker])
     chosen = load_policy(policy, bundles=lambda spec: registry.load(spec).policy)
-    taken = trace_market(pack, ticker, chosen, settings.env, seed=seed)
+    taken = trace_market(pack, ticker, chosen, settings.env, seed=seed, start=start)
     shown = islice((step for step in taken if every or _speaks(step)), steps)
     if as_json:
         emit_json({"session": session, "market": ticker, "policy": policy, "steps": list(shown)})
         return
     say(f"[bold]{ticker}[/bold] of {session}, policy {policy}, {settings.env.action_space}; money in dollars")
     for step in shown:
-        say("", *_told(step))
+        say("", *map(escape, trace_lines(step)))
 
 
 def _small_pack(seed: int) -> ViewPack:
@@ -126,40 +128,3 @@ def _small_pack(seed: int) -> ViewPack:
 def _speaks(step: TraceStep) -> bool:
     """Whether anything was decided, worked, filled or ended."""
     return bool(step.action or step.fills or step.orders or step.ended or step.action is None)
-
-
-def _told(step: TraceStep) -> list[str]:
-    bids = "  ".join(f"{level.contracts:,g} at {level.cents:g}¢" for level in step.bids) or "none"
-    asks = "  ".join(f"{level.contracts:,g} at {level.cents:g}¢" for level in step.asks) or "none"
-    lines = [
-        f"[bold]decision {step.decision}[/bold]  {step.at}",
-        f"  bids      {bids}",
-        f"  asks      {asks}",
-        *(f"  print     {p.contracts:,g} at {p.cents:g}¢, taker {p.taker}, {p.at}" for p in step.prints),
-        f"  holds     {step.position:+,g} YES, cash {step.cash_dollars:,.4f}, equity {step.equity_dollars:,.4f}",
-        *(
-            f"  order {o.id}   {o.side} {o.contracts:,g} at {o.cents:g}¢, {o.state}, {o.ahead:,g} ahead of it"
-            for o in step.orders
-        ),
-        f"  legal     {ranges(step.legal)}",
-        f"  decides   {step.meaning}" + (f" (id {step.action})" if step.action is not None else ""),
-    ]
-    for fill in step.fills:
-        lines.append(
-            f"  fill      order {fill.order} {fill.side} {fill.contracts:,g} at {fill.cents:g}¢ as "
-            f"{'maker' if fill.maker else 'taker'}, fee {fill.fee_dollars:.4f}, {fill.at}: "
-            f"holds {fill.position:+,g}, cash {fill.cash_dollars:,.4f}"
-        )
-    lines.append(f"  reward    {step.reward:+.6f}" + (f", {step.ended}" if step.ended else ""))
-    return lines
-
-
-def ranges(ids: list[int]) -> str:
-    """Ascending numbers with runs joined: 0-3, 7."""
-    runs: list[list[int]] = []
-    for number in ids:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

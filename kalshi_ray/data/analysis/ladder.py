@@ -52,7 +52,7 @@ class SessionView(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int
     updates: int  # applied by then
     state: str  # unknown | not active | crossed | open
-    status: str
+    status: str  # settled, or the name of a Status
     close_ns: int  # scheduled, as known then; 0 unknown
     taker_fee_rate: float
     maker_fee_rate: float
@@ -121,7 +121,7 @@ def view_session(
         at_ns=until,
         updates=stop - int(view["start"]),
         state=STATES[quote],
-        status=Status(int(state["status"])).name.lower(),
+        status="settled" if state["settled"] else Status(int(state["status"])).name.lower(),
         close_ns=int(state["close_ns"]),
         taker_fee_rate=int(state["taker_ppm"]) / 1e6,
         maker_fee_rate=int(state["maker_ppm"]) / 1e6,

@@ -53,7 +53,8 @@ def view_tables(view: SessionView) -> list[ReportTable]:
     ]
     columns = ["price (¢)", "bid (contracts)", "ask (contracts)"]
     stale = " (above is the last one known)" if view.state == "unknown" and view.ladder else ""
-    about = f"book {view.state}{stale}, market {view.status}, after {view.updates:,} updates"
+    book = "" if view.state == "not active" else f"book {view.state}{stale}, "
+    about = f"{book}market {view.status}, after {view.updates:,} updates"
     hidden = f"; {view.hidden_levels:,} levels further out" if view.hidden_levels else ""
     assumed = "; sizes are assumed" if view.sizes == "assumed" else ""
     span = "" if view.path_low_cents is None else f"▁ = {view.path_low_cents:g}¢, █ = {view.path_high_cents:g}¢; "
