@@ -58,12 +58,12 @@ def train(
     settings = settings_of(ctx, config)
     from kalshi_ray.data.store import open_store  # from here on what takes long to import
     from kalshi_ray.train.job import name_run, train_on_session
-    from kalshi_ray.train.ppo import require_new
+    from kalshi_ray.train.ppo import require_unused
     from kalshi_ray.train.ray_session import ray_session
 
     opened = open_store(settings.places.store).open(session)
     run_dir = Path(settings.places.runs) / (run or name_run(settings.train))
-    require_new(run_dir)  # before Ray starts
+    require_unused(run_dir)  # before Ray starts
     with progress_bar() as progress, ray_session(settings.ray):
         trained = train_on_session(
             opened,

@@ -98,8 +98,8 @@ def _spec(name: str, rows: list[tuple[Intent, Pricing, int]]) -> ActionSpec:
 def generic(sizes: list[int], pricings: list[Pricing]) -> ActionSpec:
     """HOLD and every intent x pricing x size, in that order of nesting; sizes in contracts, ascending."""
     name = f"generic[{','.join(map(str, sizes))};{','.join(p.name.lower() for p in pricings)}]"
-    if not sizes or not pricings or min(sizes) <= 0:
-        raise UsageError(f"{name} needs positive sizes and at least one pricing")
+    if not sizes or not pricings or min(sizes) <= 0 or max(sizes) > LARGEST_SIZE:
+        raise UsageError(f"{name} needs sizes from 1 to {LARGEST_SIZE:,} contracts and at least one pricing")
     intents = [intent for intent in Intent if intent is not Intent.HOLD]
     return _spec(name, [(i, p, s) for i in intents for p in pricings for s in sizes])
 
@@ -110,6 +110,7 @@ def _sized(name: str, sizes: list[int], pricing: Pricing) -> ActionSpec:
 
 DOCUMENT_SIZES = [5, 10, 20, 50, 100]
 SMALL_SIZES = [1, 5, 10, 50, 100]
+LARGEST_SIZE = 10_000_000  # contracts that fees are exact for
 
 _PRICED = [Pricing.TAKE, Pricing.INSIDE, Pricing.JOIN]
 

@@ -52,6 +52,8 @@ class PriceGrid:
         for start, end, step in self.ranges:
             if not (0 <= start < end <= DOLLAR and step > 0 and (end - start) % step == 0):
                 raise DataError(f"bad price range start={start} end={end} step={step}, in pips of $0.0001")
+        if not len(self.prices):
+            raise DataError(f"a price grid needs a price between zero and one dollar, {self.ranges} has none")
 
     @property
     def prices(self) -> NDArray[np.int32]:

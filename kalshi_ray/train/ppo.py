@@ -73,7 +73,7 @@ def train(
     return TrainResult(run=run_dir.name, run_dir=run_dir, bundle=bundle, metrics=run.progress.last, **trained)
 
 
-def require_new(run_dir: Path) -> None:
+def require_unused(run_dir: Path) -> None:
     """ConfigError if the folder holds anything."""
     if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
         raise ConfigError(f"{run_dir} holds a run already", remedy="Choose another run folder")
@@ -94,7 +94,7 @@ class Run:
         """Check everything that can be checked and make the folder."""
         settings.resolved()
         _check_runners(settings)
-        require_new(folder)
+        require_unused(folder)
         rows = source.make(1, settings.seed)
         spaces = Spaces.of(rows)
         rows.reset_into(rows.new_batch())  # compiles the step here, before every runner would do it for itself

@@ -152,8 +152,9 @@ def test_an_unknown_pricing_is_refused_with_the_known_ones(word: str) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("generic[0;take]", "positive sizes"),
-        ("generic[,;take]", "positive sizes"),
+        ("generic[0;take]", "sizes from 1 to 10,000,000"),
+        ("generic[,;take]", "sizes from 1 to 10,000,000"),
+        ("generic[99999999999999999999;take]", "sizes from 1 to 10,000,000"),
         ("generic[10,5;take]", "must ascend, got 5 after 10"),
         ("generic[5,5;join]", "must ascend, got 5 after 5"),
         ("generic[5;take,take]", "must ascend"),

@@ -29,17 +29,48 @@ from tests.core.records import ASK, BID, load_prices, one, update_of
 from tests.reference.book import Book
 
 LEVELS = 99
-TICKS = st.one_of(st.integers(45, 54), st.sampled_from([0, 98]))
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("level"), st.integers(0, 1), TICKS, st.integers(0, 30)),
-        st.tuples(st.just("end"), st.just(0), st.just(0), st.just(0)),
-        st.tuples(st.just("delta"), st.integers(0, 1), TICKS, st.integers(-30, 40)),
-        st.tuples(st.just("consume"), st.integers(0, 1), TICKS, st.integers(0, 40)),
-        st.tuples(st.just("gap"), st.just(0), st.just(0), st.just(0)),
-    ),
-    max_size=40,
-)
+SEEDS = st.integers(0, 10**6)
+WHATS = {"more": 0.4, "less": 0.3, "consume": 0.2, "snapshot": 0.06, "gap": 0.02, "level": 0.02}
+Step = tuple[str, int, int, int]  # what, side, tick, lots
+
+
+def random_steps(seed: int, count: int = 60) -> list[Step]:
+    """From a known empty book: mostly changes, some of what we take, now and then a snapshot, a gap, damage.
+
+    Few ticks and few sizes, so that levels empty and refill often.
+    """
+    chance, followed = np.random.default_rng(seed), Book(LEVELS)
+    steps: list[Step] = []
+    while len(steps) < count:
+        side, tick = int(chance.integers(2)), int(chance.choice([0, 48, 49, 50, 51, 98]))
+        lots = int(chance.choice([0, 5, 10, 10, 20]))
+        what = str(chance.choice(list(WHATS), p=list(WHATS.values())))
+        if what == "snapshot" or (not followed.known and chance.random() < 0.5):
+            levels = [("level", int(chance.integers(2)), int(chance.integers(47, 53)), lots) for _ in range(4)]
+            made = [*levels, ("end", 0, 0, 0)]
+        elif what == "less":
+            held = followed.recorded[side].get(tick, 0)
+            made = [("delta", side, tick, -lots if chance.random() < 0.03 else -min(lots, held))]
+        else:
+            made = [({"more": "delta"}.get(what, what), side, tick, lots)]
+        for step in made:
+            apply_to_reference(followed, step)
+        steps += made
+    return steps
+
+
+def apply_to_reference(reference: Book, step: Step) -> bool | int:
+    name, side, tick, size = step
+    if name == "end":
+        return reference.snapshot_end()
+    if name == "gap":
+        return reference.gap()
+    if name == "consume":
+        # We take from a book that we know; a snapshot on its way has none to take from.
+        return 0 if reference.in_snapshot else reference.consume(side, tick, size)
+    return (reference.snapshot_level if name == "level" else reference.delta)(side, tick, size)
+
+
 KINDS = {"level": Kind.SNAPSHOT_LEVEL, "end": Kind.SNAPSHOT_END, "delta": Kind.DELTA, "gap": Kind.GAP}
 
 
@@ -50,19 +81,17 @@ def empty_book(levels: int = LEVELS) -> Any:
     return book
 
 
-def play(steps: list[tuple[str, int, int, int]], levels: int = LEVELS) -> tuple[Any, Book]:
+def play(steps: list[Step], levels: int = LEVELS) -> tuple[Any, Book]:
     """The same steps on both books; they agree after each."""
     book, reference = empty_book(levels), Book(levels)
-    for name, side, tick, size in steps:
+    for step in steps:
+        name, side, tick, size = step
         if name == "consume":
-            # We take from a book that we know; a snapshot on its way has none to take from.
-            if not reference.in_snapshot:
-                assert consume(book, side, tick, size) == reference.consume(side, tick, size)
+            taken = 0 if reference.in_snapshot else int(consume(book, side, tick, size))
+            assert taken == apply_to_reference(reference, step)
         else:
             changed = apply_to_book(book, update_of(KINDS[name], side=side, tick=tick, size=size))
-            arguments = {"level": (side, tick, size), "delta": (side, tick, size)}.get(name, ())
-            method = {"level": "snapshot_level", "end": "snapshot_end"}.get(name, name)
-            assert bool(changed) == getattr(reference, method)(*arguments)
+            assert bool(changed) == apply_to_reference(reference, step)
         check_same(book, reference)
     return book, reference
 
@@ -85,31 +114,29 @@ def check_same(book: Any, reference: Book) -> None:
     assert bool(is_crossed(book)) == reference.is_crossed()
 
 
-@settings(max_examples=120)
-@given(STEPS)
-def test_a_book_equals_a_book_of_dictionaries_after_every_update(steps: list[tuple[str, int, int, int]]) -> None:
-    play([("end", 0, 0, 0), *steps])
+@settings(max_examples=60)
+@given(SEEDS)
+def test_a_book_equals_a_book_of_dictionaries_after_every_update(seed: int) -> None:
+    play(random_steps(seed))
 
 
 @settings(max_examples=20)
-@given(STEPS)
-def test_a_book_of_tenths_of_a_cent_does_the_same(steps: list[tuple[str, int, int, int]]) -> None:
-    play([("end", 0, 0, 0), *((name, side, tick * 10, size) for name, side, tick, size in steps)], 999)
+@given(SEEDS)
+def test_a_book_of_tenths_of_a_cent_does_the_same(seed: int) -> None:
+    play([(name, side, tick * 10, size) for name, side, tick, size in random_steps(seed)], 999)
 
 
-@settings(max_examples=60)
-@given(STEPS, st.integers(0, 1), st.integers(0, LEVELS - 1))
-def test_the_next_level_is_the_nearest_shown_one_behind(
-    steps: list[tuple[str, int, int, int]], side: int, tick: int
-) -> None:
-    book, reference = play([("end", 0, 0, 0), *steps])
+@settings(max_examples=30)
+@given(SEEDS, st.integers(0, 1), st.integers(0, LEVELS - 1))
+def test_the_next_level_is_the_nearest_shown_one_behind(seed: int, side: int, tick: int) -> None:
+    book, reference = play(random_steps(seed))
     assert next_level(book, side, tick) == reference.behind(side, tick)
 
 
 @settings(max_examples=60)
-@given(STEPS)
-def test_a_copy_is_equal_and_apart(steps: list[tuple[str, int, int, int]]) -> None:
-    book, reference = play([("end", 0, 0, 0), *steps])
+@given(SEEDS)
+def test_a_copy_is_equal_and_apart(seed: int) -> None:
+    book, reference = play(random_steps(seed))
     other = one(book_dtype(LEVELS))
     copy_book(book, other)
     check_same(other, reference)
@@ -120,11 +147,9 @@ def test_a_copy_is_equal_and_apart(steps: list[tuple[str, int, int, int]]) -> No
 
 
 @settings(max_examples=60)
-@given(STEPS, st.integers(0, 1), st.integers(0, 1))
-def test_a_book_loaded_from_its_levels_shows_what_was_recorded(
-    steps: list[tuple[str, int, int, int]], known: int, in_snapshot: int
-) -> None:
-    _, reference = play([("end", 0, 0, 0), *steps])
+@given(SEEDS, st.integers(0, 1), st.integers(0, 1))
+def test_a_book_loaded_from_its_levels_shows_what_was_recorded(seed: int, known: int, in_snapshot: int) -> None:
+    _, reference = play(random_steps(seed))
     levels = [(s, t, side) for side in (BID, ASK) for t, s in reference.recorded[side].items() if s > 0]
     stored = as_rows(read_only(np.array([(0, 0, 0), *levels], LEVEL)))
     book = empty_book()

@@ -418,6 +418,27 @@ def test_a_refused_amendment_leaves_the_order_as_it_was() -> None:
     assert trader["rejected"] == 1
 
 
+def test_an_order_that_is_done_frees_its_slot() -> None:
+    trader = with_order(0)
+    hear(trader, rules_of(), told(OrderEvent.DONE))
+    assert (trader["orders"][0]["state"], trader["rejected"]) == (OrderState.FREE, 0)
+
+
+def test_an_answer_to_an_order_that_is_not_there_is_a_fault() -> None:
+    trader = with_order(0)
+    hear(trader, rules_of(), told(OrderEvent.FILL, id=2, price=4_900, size=100))
+    assert trader["fault"] == 1 + 16 * OrderState.WORKING + OrderEvent.FILL
+    assert trader["account"]["cash"] == BANKROLL
+
+
+def test_the_spread_is_measured_by_the_book_on_which_the_amendment_was_decided() -> None:
+    trader = with_order(0, OrderState.AMENDING, amended_tick=47, amended_price=4_800, amended_size=1_000)
+    order = trader["orders"][0]
+    order["amended_ns"], order["amended_bid"], order["amended_ask"] = T0 + 9, 4_700, 5_100
+    hear(trader, rules_of(), told(OrderEvent.ACK))
+    assert (order["sent_ns"], order["bid_at_send"], order["ask_at_send"]) == (T0 + 9, 4_700, 5_100)
+
+
 # -- what it believes of its place in the queue
 
 

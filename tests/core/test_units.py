@@ -65,8 +65,16 @@ def test_a_range_is_taken_as_it_is_or_refused(start: int, end: int, step: int) -
         with pytest.raises(DataError, match=f"start={start} end={end} step={step}"):
             PriceGrid(((start, end, step),))
         return
+    # A price stands at every step, both ends included, but for zero and one dollar.
     expected = [p for p in range(start, end + 1, step) if 0 < p < DOLLAR]
+    if not expected:
+        return
     assert PriceGrid(((start, end, step),)).prices.tolist() == expected
+
+
+def test_a_grid_without_a_price_is_refused() -> None:
+    with pytest.raises(DataError, match="has none"):
+        PriceGrid(((0, DOLLAR, DOLLAR),))
 
 
 def test_a_grid_without_ranges_is_refused() -> None:
