@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import msgspec
 import ray
+from ray._private import services  # what a bare `ray.init()` looks up: there is no public way to ask first
 
 from kalshi_ray.errors import ConfigError, UsageError
 
@@ -22,7 +23,7 @@ SMALLEST_STORE_MIB = 75
 class RaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which Ray to use. A job submitted to a cluster joins that cluster whatever stands here."""
 
-    # auto: join a running one if there is one; local: always start one; or an address.
+    # auto: join the one of RAY_ADDRESS or of `ray start`, else start one; local: always start one; or an address.
     address: str = "auto"
     # CPUs of a Ray started here; 0: all that this process may use.
     cpus: int = 0
@@ -53,16 +54,11 @@ def quieten() -> None:
 
 
 def _open(settings: RaySettings) -> None:
-    if settings.address not in ("auto", "local"):
-        _require_answer(settings.address)
-        ray.init(address=settings.address, logging_level=logging.ERROR, log_to_driver=False)
+    address = _shared() if settings.address == "auto" else settings.address
+    if address != "local":
+        _require_answer(address)
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         return
-    if settings.address == "auto":
-        try:
-            ray.init(address="auto", logging_level=logging.ERROR, log_to_driver=False)
-            return
-        except ConnectionError:  # none runs: start one
-            pass
     if settings.store_mib < SMALLEST_STORE_MIB:
         raise ConfigError(f"ray.store_mib = {settings.store_mib}: Ray needs at least {SMALLEST_STORE_MIB}")
     # Ray's core warns once for every env runner that its arguments lie in the object store, where RLlib puts them.
@@ -93,6 +89,23 @@ def _stderr_if_it_fails() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def _shared() -> str:
+    """The Ray named by RAY_ADDRESS, or the one of `ray start` on this machine; "local" where there is none.
+
+    Ray's own "auto" also joins what another program has started for itself, and ends this one when that one ends.
+    """
+    begun = services.find_bootstrap_address(None)
+    address: str | None = services.get_ray_address_from_environment(None, None)
+    if address is None:
+        return "local"
+    if address == begun:
+        try:
+            _require_answer(address)
+        except UsageError:  # it was stopped without a word
+            return "local"
+    return address
 
 
 def _require_answer(address: str) -> None:
