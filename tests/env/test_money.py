@@ -229,7 +229,8 @@ def test_the_refund_of_the_cost_ramp_is_exactly_the_share_and_stands_apart(share
                 before = int(fill["position"]) - side * size
                 opening = size - min(size, max(0, -side * before))
                 paid = int(fill["price"]) - int(fill["bid"]) if side > 0 else int(fill["ask"]) - int(fill["price"])
-                cost = max(0, paid) * opening * (not fill["maker"])
+                two_sided = fill["bid"] > 0 if side > 0 else fill["ask"] < 10_000
+                cost = max(0, paid) * opening * (not fill["maker"] and two_sided)
                 spread += cost
                 refund += (cost + int(fill["fee"])) * (1_000_000 - round(cost_share * 1e6)) // 1_000_000
             heard = len(play.raw_fills)
@@ -237,6 +238,17 @@ def test_the_refund_of_the_cost_ramp_is_exactly_the_share_and_stands_apart(share
         assert int(play.episode["spread_cost"]) == spread
         paths.append((play.fills, int(play.episode["cash_end"]) - refund))
     assert paths[0] == paths[1]
+
+
+def test_a_purchase_without_a_bid_is_no_free_ticket_of_the_ramp() -> None:
+    """Nothing can be paid for a spread that does not exist: only the fee is refunded."""
+    play = Play(pack_of(book(0, {}, {10: 100}), change(2, "ask", 11, 10), change(5, "ask", 12, 10)))
+    play.env.set_cost_share(0.0)
+    play.act("BUY_YES", 10)
+    account = play.trader["account"]
+    assert play.position == 10
+    assert int(account["refund"]) == int(account["fees"]) > 0
+    assert play.cash == 100_000_000 - 10 * 100_000
 
 
 def test_shaping_terms_are_added_to_the_reward_and_leave_the_money_alone() -> None:
