@@ -6,13 +6,13 @@ time; entry and response take 100 ms on both sides. Fills are compared one by on
 Where they differ, the cause is one of these. A plain model of both has a switch for each; without any it must give our
 fills, with all of them hftbacktest's, and the causes of a difference are the fewest switches that make it.
 
-| cause              | hftbacktest                                                   | here                              |
-|--------------------|---------------------------------------------------------------|-----------------------------------|
-| WHOLE_BY_PRINT     | a print through our price fills the whole order               | fills the lots of the print       |
-| WHOLE_BY_FAR_SIDE  | a best price of the other side that moves to or through our   | fills what that level shows, less |
-|                    | price fills the whole order, whatever stands before us        | the queue, and takes it away      |
-| PRINT_AFTER_CHANGE | a decrease by trade that comes before its print clips the     | the print that is still owed is   |
-|                    | queue, and the print then shortens it again                   | in front as well: counted once    |
+| cause              | hftbacktest                                                   | here                            |
+|--------------------|---------------------------------------------------------------|---------------------------------|
+| WHOLE_BY_PRINT     | a print through our price fills the whole order               | fills the lots of the print     |
+| WHOLE_BY_FAR_SIDE  | a best price of the other side that moves to or through our   | fills what it shows, less       |
+|                    | price fills the whole order, whatever stands before us        | the queue, and takes it away    |
+| PRINT_AFTER_CHANGE | a decrease by trade that comes before its print clips the     | the print that is still owed is |
+|                    | queue, and the print then shortens it again                   | in front as well: counted once  |
 
 Equal by construction: the latencies, the queue on arrival, and that an order never arrives at the very nanosecond of an
 update. Fills of one nanosecond count as one, since hftbacktest's answers to them arrive together.
