@@ -392,10 +392,8 @@ def _hear_fill(trader, rules, order, message):
 
 @kernel
 def _spread_cost(order, price):
-    """Pips by which an opening fill at `price` is marked down at once, by the book it was decided on.
-
-    Where the own side was missing there was no spread: refunding the whole price would make a free ticket of it.
-    """
+    """Pips by which an opening fill at `price` is marked down at once by the book of its decision; 0 if one-sided."""
+    # Without an own side there was no spread: refunding the whole price would make a free ticket of it.
     if order.side == BID:
         return max(0, price - order.bid_at_send) if order.bid_at_send > 0 else 0
     return max(0, order.ask_at_send - price) if order.ask_at_send < DOLLAR else 0

@@ -219,6 +219,7 @@ def _record_episode(row, trader, progress, rules, settled, episode):
     episode.peak_exposure = trader.peak_exposure
     episode.mark_bid = trader.mark_bid
     episode.mark_ask = trader.mark_ask
+    episode.fault = trader.fault
 
 
 @kernel

@@ -17,7 +17,7 @@ from kalshi_ray.core.actions import ActionSpec
 from kalshi_ray.core.book import book_size
 from kalshi_ray.core.features import FACTS, ObservationSpec
 from kalshi_ray.core.jit import as_rows
-from kalshi_ray.core.orders import QUOTE
+from kalshi_ray.core.orders import QUOTE, OrderEvent, OrderState
 from kalshi_ray.core.rules import PPM
 from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.core.trader import trader_dtype
@@ -26,7 +26,7 @@ from kalshi_ray.env.kernel import BY_ACTION, BY_QUOTE, LEAVE, START, play_rows
 from kalshi_ray.env.records import EPISODE, FILL, PROGRESS
 from kalshi_ray.env.samplers import DONE, Sampler, ViewSampler
 from kalshi_ray.env.settings import EnvSettings
-from kalshi_ray.errors import NothingToDo, UsageError
+from kalshi_ray.errors import DataError, NothingToDo, UsageError
 
 FILLS_PER_STEP = 256  # more than one row can hear between two decisions
 
@@ -222,7 +222,9 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
         if fills:
             self._kept_fills.append(np.array(self._fills[:fills]))
         if episodes:
-            self._kept_episodes.append(np.array(self._episodes[:episodes]))
+            ended = np.array(self._episodes[:episodes])
+            require_no_fault(ended)
+            self._kept_episodes.append(ended)
         self._fill_count[0] = self._episode_count[0] = 0
         self._refill()
 
@@ -318,6 +320,17 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
             "observation": self._batch.observation,
             "mask": self._batch.mask,
         }
+
+
+def require_no_fault(episodes: NDArray[np.void]) -> None:
+    """Refuse episodes in which an order got an answer that its state does not know: a fault of the program."""
+    for episode in episodes[episodes["fault"] != 0]:
+        state, event = divmod(int(episode["fault"]) - 1, 16)
+        raise DataError(
+            f"an order that was {OrderState(state).name} was answered {OrderEvent(event).name}, in view "
+            f"{int(episode['view_index'])}",
+            remedy="This is a fault of the program: report it with the session and the settings",
+        )
 
 
 def check_playable(pack: ViewPack) -> None:

@@ -57,6 +57,7 @@ EPISODE = np.dtype(
         ("ladder_value", np.int64),  # what walking the shown depth would bring for the position, taker fees paid
         ("mark_bid", np.int32),
         ("mark_ask", np.int32),
+        ("fault", np.int32),  # an answer that no order could get: see core.trader
     ],
     align=True,
 )

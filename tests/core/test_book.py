@@ -112,6 +112,7 @@ def check_same(book: Any, reference: Book) -> None:
     assert book["damaged"] == reference.damaged
     assert bool(is_two_sided(book)) == reference.is_two_sided()
     assert bool(is_crossed(book)) == reference.is_crossed()
+    assert book["taken"] == np.count_nonzero(np.asarray(book["consumed"]))
 
 
 @settings(max_examples=60)
@@ -223,3 +224,18 @@ def test_prints_and_other_rows_leave_the_book_alone() -> None:
 )
 def test_a_book_is_the_smallest_that_holds_the_axis(levels: int, size: int) -> None:
     assert book_size(levels) == size
+
+
+def test_a_recording_stays_crossed_whatever_we_took_of_it() -> None:
+    """A bid above an ask that we took hides nothing: the recording cannot be decided on there."""
+    book = one(book_dtype(LEVELS))
+    load_prices(book, LEVELS)
+    clear_book(book)
+    book["known"] = 1
+    change_level(book, ASK, 50, 100)
+    consume(book, ASK, 50, 100)
+    assert not is_crossed(book) and int(book["taken"]) == 1
+    change_level(book, BID, 55, 100)
+    assert not is_two_sided(book) and is_crossed(book)
+    change_level(book, ASK, 50, -100)
+    assert not is_crossed(book) and int(book["taken"]) == 0

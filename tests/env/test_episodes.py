@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kalshi_ray.core.orders import OrderEvent, OrderState
 from kalshi_ray.core.tape import Status
-from kalshi_ray.env.market_env import Batch, MarketVectorEnv
+from kalshi_ray.env.market_env import Batch, MarketVectorEnv, require_no_fault
+from kalshi_ray.env.records import EPISODE
 from kalshi_ray.env.samplers import DONE, ViewSampler
 from kalshi_ray.env.settings import EnvSettings
-from kalshi_ray.errors import ConfigError, NothingToDo, UnknownName, UsageError
+from kalshi_ray.errors import ConfigError, DataError, NothingToDo, UnknownName, UsageError
 from tests.env.play import Play
 from tests.env.random_tapes import random_tape
 from tests.env.reference import public_at, recorded_sides
@@ -378,3 +380,12 @@ def test_actions_of_another_range_shape_or_type_are_refused(wrong: np.ndarray) -
     env.reset_into(batch)
     with pytest.raises(UsageError, match="action"):
         env.step_into(wrong, batch)
+
+
+def test_an_answer_that_no_order_could_get_ends_loudly() -> None:
+    """Both names of the life cycle are in the message."""
+    ended = np.zeros(2, EPISODE)
+    require_no_fault(ended)
+    ended["fault"][1] = 1 + 16 * OrderState.FREE + OrderEvent.FILL
+    with pytest.raises(DataError, match="was FREE was answered FILL"):
+        require_no_fault(ended)

@@ -74,7 +74,10 @@ class Book:
         return bool(self.shown(BID)) and bool(self.shown(ASK))
 
     def is_crossed(self) -> bool:
-        return self.is_two_sided() and self.best(BID) >= self.best(ASK)
+        """As recorded, whatever we took of it."""
+        bids = [tick for tick, size in self.recorded[BID].items() if size > 0]
+        asks = [tick for tick, size in self.recorded[ASK].items() if size > 0]
+        return bool(bids and asks) and max(bids) >= min(asks)
 
     def _empty(self) -> None:
         self.recorded, self.consumed = ({}, {}), ({}, {})
