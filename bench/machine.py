@@ -11,7 +11,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,4 +113,5 @@ def on_one_core(measure: Callable[[], Measured]) -> Callable[[], Measured]:
 
 def _keep_on(cores: Iterable[int]) -> None:
     for thread in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(thread.name), cores)
+        with suppress(ProcessLookupError):  # the thread has ended meanwhile
+            os.sched_setaffinity(int(thread.name), cores)

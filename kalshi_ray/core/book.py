@@ -43,7 +43,7 @@ def book_dtype(levels: int) -> np.dtype[np.void]:
             ("known", np.int8),  # 0 after a gap, until the next whole snapshot
             ("in_snapshot", np.int8),  # between the first level of a snapshot and its end
             ("damaged", np.int32),  # times a level would have gone negative
-            ("taken", np.int32),  # levels of which we took a part that is not forgotten yet
+            ("hidden", np.int32),  # recorded levels of which nothing is shown, because we took all
             ("prices", np.int32, levels),  # pips by tick
             ("valid", np.uint8, levels),  # 1 where a price is on the market's current grid
             ("recorded", np.int64, (2, levels)),  # lots by side and tick
@@ -72,7 +72,7 @@ def clear_book(book):
     book.count[1] = 0
     book.total[0] = 0
     book.total[1] = 0
-    book.taken = 0
+    book.hidden = 0
 
 
 @kernel
@@ -123,8 +123,11 @@ def change_level(book, side, tick, change):
     book.recorded[side, tick] = recorded_after
     if change < 0 and book.consumed[side, tick] > 0:
         book.consumed[side, tick] = max(0, book.consumed[side, tick] + change)
-        book.taken -= book.consumed[side, tick] == 0
     shown_after = recorded_after - book.consumed[side, tick]
+    if shown_before == 0 and recorded_before > 0:
+        book.hidden -= 1
+    if shown_after == 0 and recorded_after > 0:
+        book.hidden += 1
     if shown_before != shown_after:
         _reshow(book, side, tick, shown_before, shown_after)
 
@@ -135,7 +138,7 @@ def consume(book, side, tick, lots):
     before = shown(book, side, tick)
     taken = min(lots, before)
     if taken > 0:
-        book.taken += book.consumed[side, tick] == 0
+        book.hidden += taken == before
         book.consumed[side, tick] += taken
         _reshow(book, side, tick, before, before - taken)
     return taken
@@ -210,7 +213,7 @@ def copy_book(source, target):
     target.known = source.known
     target.in_snapshot = source.in_snapshot
     target.damaged = source.damaged
-    target.taken = source.taken
+    target.hidden = source.hidden
     for side in range(2):
         target.best[side] = source.best[side]
         target.count[side] = source.count[side]
@@ -236,7 +239,7 @@ def is_crossed(book):
     What we took hides a level from us, not that the recording is wrong there.
     """
     bid, ask = int(book.best[0]), int(book.best[1])
-    if book.taken > 0:
+    if book.hidden > 0:
         for tick in range(bid + 1, book.levels):
             if book.recorded[BID, tick] > 0:
                 bid = tick
