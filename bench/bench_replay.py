@@ -64,6 +64,5 @@ FIGURES = [
         unit="updates/s",
         measure=on_one_core(both_sides),
         peer=PEER,
-        ratio_floor=1.5,
     ),
 ]
