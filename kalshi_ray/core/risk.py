@@ -25,7 +25,6 @@ SENT, AMENDING, CANCELLING = int(OrderState.SENT), int(OrderState.AMENDING), int
 CREATE, AMEND, CANCEL = int(CommandKind.CREATE), int(CommandKind.AMEND), int(CommandKind.CANCEL)
 IOC, GTC = int(TimeInForce.IOC), int(TimeInForce.GTC)
 
-MARKET_STATE = int(Refusal.MARKET_STATE)
 SIDE_MISSING = int(Refusal.SIDE_MISSING)
 NO_ROOM_IN_SPREAD = int(Refusal.NO_ROOM_IN_SPREAD)
 SIDE_BUSY = int(Refusal.SIDE_BUSY)
@@ -35,7 +34,6 @@ SAME_AS_SMALLER = int(Refusal.SAME_AS_SMALLER)
 POSITION_LIMIT = int(Refusal.POSITION_LIMIT)
 CASH = int(Refusal.CASH)
 BUDGET = int(Refusal.BUDGET)
-REPEATED_HOLD = int(Refusal.REPEATED_HOLD)
 
 # Plans that are not refusals.
 PLACE = 0
