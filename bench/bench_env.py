@@ -69,6 +69,9 @@ class Fixed:
     def __init__(self) -> None:
         self.episode = (0, -1)
 
+    def set_progress(self, share: float) -> None:
+        pass
+
     def next(self, row: int) -> tuple[int, int]:
         """The episode."""
         del row

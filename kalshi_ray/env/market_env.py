@@ -167,6 +167,10 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
             raise UsageError(f"the cost share lies between 0 and 1, got {share}")
         self._rules["cost_share_ppm"] = round(share * PPM)
 
+    def set_progress(self, share: float) -> None:
+        """Tell the sampler how much of the run is done, 0 to 1."""
+        self._sampler.set_progress(share)
+
     def reset_into(self, batch: Batch) -> None:
         """Start an episode in every row and write its first observation and mask."""
         for row in range(self.num_envs):

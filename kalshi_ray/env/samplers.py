@@ -21,6 +21,9 @@ class Sampler(Protocol):
         """The next episode of a row."""
         ...
 
+    def set_progress(self, share: float) -> None:
+        """How much of the run is done, 0 to 1: curricula go by it."""
+
     def get_state(self) -> dict[str, Any]:
         """Everything needed to go on exactly here."""
         ...
@@ -71,6 +74,9 @@ class ViewSampler:
         start, stop = self._bounds[view]
         return view, int(self._random.integers(start, stop))
 
+    def set_progress(self, share: float) -> None:
+        """These orders are the same from beginning to end."""
+
     def get_state(self) -> dict[str, Any]:
         """Generator and place in the order."""
         return {"random": self._random.bit_generator.state, "played": self._played}
@@ -91,6 +97,9 @@ class Chosen:
         """The chosen episode, once."""
         chosen, self.episode = self.episode, (DONE, -1)
         return chosen
+
+    def set_progress(self, share: float) -> None:
+        """One episode knows no progress."""
 
     def get_state(self) -> dict[str, Any]:
         """What is still to be handed out."""

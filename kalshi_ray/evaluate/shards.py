@@ -84,6 +84,9 @@ class Queue:
         self.given.setdefault(row, deque()).append(market)
         return int(self._shard.views[market]), int(self._shard.starts[market])
 
+    def set_progress(self, share: float) -> None:
+        """A judgement knows no progress."""
+
     def get_state(self) -> dict[str, Any]:
         """The place in the order."""
         return {"at": self._at}

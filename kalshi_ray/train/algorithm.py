@@ -65,6 +65,7 @@ def build_config(settings: TrainSettings, source: EnvSource, spaces: Spaces) -> 
             "source": source,
             "episodes": settings.learner == "stock",
             "ramp_steps": int(numbers.cost_ramp * settings.steps),
+            "total_steps": settings.steps,
         },
         disable_env_checking=True,
     )

@@ -52,6 +52,7 @@ class MarketRunner(SingleAgentEnvRunner):
         self.env = MaskedVectorEnv(source.make(self.num_envs, seed))
         self._rng = np.random.Generator(np.random.SFC64([seed, 1]))
         self._as_episodes = bool(options["episodes"])
+        self._total_steps = int(options["total_steps"])
         self._ramp_steps = 0 if self.config.in_evaluation else int(options["ramp_steps"])
         self._batch = self.rows.new_batch()
         self._needs_initial_reset = True
@@ -89,6 +90,7 @@ class MarketRunner(SingleAgentEnvRunner):
         self.metrics.log_value(WEIGHTS_SEQ_NO, self._weights_seq_no, window=1)
         with self.metrics.log_time(SAMPLE_TIMER):
             self.rows.set_cost_share(self.cost_share)
+            self.rows.set_progress(min(1.0, self.num_env_steps_sampled_lifetime / self._total_steps))
             if self._needs_initial_reset or force_reset or num_episodes is not None:
                 self.rows.reset_into(self._batch)
                 self._needs_initial_reset = False

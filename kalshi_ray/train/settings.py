@@ -60,6 +60,8 @@ PRESETS: Mapping[str, Hyperparameters] = {
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One training run. A field that is none is as the preset says."""
 
+    # ppo | a2c.
+    algorithm: str = "ppo"
     # fast | documents.
     preset: str = "fast"
     # Decisions to train on, over all rows.
@@ -74,10 +76,28 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     episode: int = 2_000
     # How the bundle decides.
     decide: Literal["greedy", "sampled"] = "greedy"
-    # A checkpoint every so many steps.
-    save_freq: int = 500_000
+    # A checkpoint every so many steps, at most one an update.
+    save_freq: int = 100_000
     # Checkpoints kept, the newest.
     keep: int = 2
+    # Checkpoints kept beside them: the best by validation.
+    keep_best: int = 5
+    # Steps between two validations, each with a checkpoint of its own; 0: none.
+    eval_freq: int = 200_000
+    # Stop when validation falls by more than this share below its best; 0: never.
+    early_stop: float = 0.0
+    # Alerts that end the run, by name; every alert is shown and kept.
+    stop_on: tuple[str, ...] = ()
+    # Alerts that double the weight of the entropy while they stand, by name.
+    explore_on: tuple[str, ...] = ()
+    # Steps between two lines on the console where there is no terminal; 0: none.
+    console_freq: int = 0
+    # Steps between two lines of portfolio.jsonl, the accounts of all rows; 0: none.
+    portfolio_log_freq: int = 0
+    # Where the learner computes: auto takes an accelerator that Ray offers.
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    # Learners as processes of their own, for clusters; 0: one inside this process.
+    learners: int = 0
     # Env runner: ours, or RLlib's own.
     runner: Part = "fast"
     # Learner: ours, or RLlib's own.

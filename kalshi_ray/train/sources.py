@@ -45,6 +45,9 @@ class RowsEnv(Protocol):
     def set_cost_share(self, share: float) -> None:
         """Charge this share of spread and fees from the next step on; the rest is refunded."""
 
+    def set_progress(self, share: float) -> None:
+        """How much of the run is done, 0 to 1: curricula go by it."""
+
     def get_state(self) -> dict[str, Any]:
         """Everything needed to go on from here."""
 

@@ -54,6 +54,9 @@ class OneView:
     def __init__(self, pack: ViewPack, rows: list[int]) -> None:
         self._plays = [(r % len(pack.views), int(pack.views["start"][r % len(pack.views)]) + 7 * r) for r in rows]
 
+    def set_progress(self, share: float) -> None:
+        pass
+
     def next(self, row: int) -> tuple[int, int]:
         return self._plays[row]
 

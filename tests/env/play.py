@@ -25,6 +25,9 @@ class Episodes:
     def __init__(self, *plays: tuple[int, int]) -> None:
         self._plays, self._next = plays, 0
 
+    def set_progress(self, share: float) -> None:
+        pass
+
     def next(self, row: int) -> tuple[int, int]:
         self._next += 1
         return self._plays[self._next - 1] if self._next <= len(self._plays) else (DONE, -1)

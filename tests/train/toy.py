@@ -110,6 +110,9 @@ class ToyRows:
         self._count[0] = 0
         return taken
 
+    def set_progress(self, share: float) -> None:
+        pass
+
     def set_cost_share(self, share: float) -> None:
         self.share = share
 
