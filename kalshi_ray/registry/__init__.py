@@ -2,6 +2,7 @@
 
 from kalshi_ray.registry.bundle import Bundle, Contract, Layout, Manifest, contract_of, load_bundle, save_bundle
 from kalshi_ray.registry.models import Alias, ModelSummary, Registry, open_registry
+from kalshi_ray.registry.uses import TestSet, TestUse, digest_of
 
 __all__ = [
     "Alias",
@@ -11,7 +12,10 @@ __all__ = [
     "Manifest",
     "ModelSummary",
     "Registry",
+    "TestSet",
+    "TestUse",
     "contract_of",
+    "digest_of",
     "load_bundle",
     "open_registry",
     "save_bundle",

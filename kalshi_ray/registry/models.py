@@ -1,7 +1,9 @@
 """The registry: bundles by id, and aliases that move with history and reason.
 
 <registry>/models/<id>/…       a bundle, its manifest copied last: what has none is not there
-           aliases.jsonl       one line for every move of an alias, the last one counts; rewritten whole
+           aliases.jsonl       one line for every move of an alias, the last one counts
+           uses.jsonl          one line for every use of a test set
+           registry.lock       who writes just now
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ import msgspec
 from kalshi_ray.data.files import Files, open_files
 from kalshi_ray.errors import DataError, UnknownName, UsageError
 from kalshi_ray.registry.bundle import MANIFEST, PROBE, WEIGHTS, Bundle, Manifest, load_bundle
+from kalshi_ray.registry.lines import Lines
+from kalshi_ray.registry.locks import only_writer
+from kalshi_ray.registry.uses import USES, TestSet, TestUse, checked, count_before, sets_of
 
 ALIASES = "aliases.jsonl"
-LOCK = "aliases.lock"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -49,6 +53,8 @@ class Registry:
         self.url = url
         self._files = files
         self._now = now
+        self._moves = Lines(files, ALIASES, Alias)
+        self._uses = Lines(files, USES, TestUse)
 
     def ids(self) -> list[str]:
         """Every model with a manifest."""
@@ -97,39 +103,39 @@ class Registry:
 
     def history(self, alias: str | None = None) -> list[Alias]:
         """Every move, oldest first."""
-        if not self._files.exists(ALIASES):
-            return []
-        try:
-            moves = msgspec.json.Decoder(Alias).decode_lines(self._files.read(ALIASES))
-        except msgspec.DecodeError as error:
-            raise DataError(f"{self.url}/{ALIASES} cannot be read: {error}") from error
-        return [move for move in moves if alias in (None, move.alias)]
+        return [move for move in self._moves.read() if alias in (None, move.alias)]
 
     def move(self, alias: str, model: str, *, reason: str, forced: bool = False) -> Alias:
         """Let `alias` name `model` from now on; the reason is kept. Alias and history change in one write."""
         _check_name("alias", alias)
         if not reason.strip():
             raise UsageError(f"moving {alias} needs a reason")
-        if model not in self.ids():
-            raise UnknownName("model", model, self.ids())
-        owner = self._now().isoformat().encode()
-        try:
-            self._files.create(LOCK, owner)
-        except FileExistsError as error:
-            raise DataError(
-                f"another process moves an alias in {self.url} right now",
-                remedy=f"Try again; if it died, remove {self._files.path(LOCK)}",
-            ) from error
-        try:
-            moves = self.history()
+
+        def made(moves: list[Alias]) -> Alias:
+            if model not in self.ids():
+                raise UnknownName("model", model, self.ids())
             before = {move.alias: move.model for move in moves}.get(alias, "")
-            made = Alias(
-                alias=alias, model=model, previous=before, reason=reason, at=self._now().isoformat(), forced=forced
-            )
-            self._files.write(ALIASES, msgspec.json.Encoder().encode_lines([*moves, made]))
-        finally:
-            self._files.take_away(LOCK, owner)
-        return made
+            at = self._now().isoformat()
+            return Alias(alias=alias, model=model, previous=before, reason=reason, at=at, forced=forced)
+
+        with only_writer(self._files):
+            return self._moves.add(made)
+
+    def count_test_use(self, use: TestUse) -> int:
+        """Note that models were judged on a test set; how often that set had been used before."""
+        noted = checked(use, self._now().isoformat())
+        with only_writer(self._files):
+            before = count_before(self._uses.read(), noted)
+            self._uses.add(lambda _: noted)
+        return before
+
+    def test_uses(self) -> list[TestUse]:
+        """Every use of a test set, oldest first."""
+        return self._uses.read()
+
+    def test_sets(self) -> list[TestSet]:
+        """Every test set with how often it was used and by which models, the most used first."""
+        return sets_of(self._uses.read())
 
     def _summary(self, model: str, names: list[str]) -> ModelSummary:
         try:

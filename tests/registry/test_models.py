@@ -237,18 +237,6 @@ def test_an_alias_needs_a_known_model_and_a_reason(tmp_path: Path) -> None:
         registry.move("../champion", "run-a", reason="why not")
 
 
-def test_a_held_lock_is_named_and_nothing_moves(tmp_path: Path) -> None:
-    registry = open_registry(str(tmp_path / "registry"))
-    save(tmp_path / "b")
-    registry.register(tmp_path / "b", alias="champion")
-    lock = tmp_path / "registry" / "aliases.lock"
-    lock.write_bytes(b"somebody")
-    with pytest.raises(DataError, match="another process moves an alias"):
-        registry.move("champion", "run-a", reason="again")
-    lock.unlink()
-    assert len(registry.history()) == 1
-
-
 def test_a_manifest_says_everything_in_plain_json(tmp_path: Path) -> None:
     save(tmp_path / "b")
     said = json.loads((tmp_path / "b" / MANIFEST).read_bytes())
