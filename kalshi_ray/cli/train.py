@@ -58,7 +58,7 @@ def train(
     settings = settings_of(ctx, config)
     from kalshi_ray.data.store import open_store  # from here on what takes long to import
     from kalshi_ray.train.job import name_run, train_on_session
-    from kalshi_ray.train.ppo import require_unused
+    from kalshi_ray.train.run import require_unused
     from kalshi_ray.train.ray_session import ray_session
 
     opened = open_store(settings.places.store).open(session)

@@ -17,7 +17,7 @@ from kalshi_ray.data.views import build_pack
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.errors import NothingToDo
 from kalshi_ray.telemetry import Progress
-from kalshi_ray.train.ppo import TrainResult, train
+from kalshi_ray.train.run import TrainResult, train
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import MarketSource
 

@@ -24,6 +24,7 @@ from kalshi_ray.train.checkpoints import About, find_checkpoint, restore_checkpo
 from kalshi_ray.train.progress import Progress
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import EnvSource, Spaces
+from kalshi_ray.train.validation import Judge
 
 Report = Callable[[str, int, int], None]
 PACKAGES = ("ray", "torch", "numpy", "numba", "gymnasium", "safetensors")
@@ -49,8 +50,10 @@ def train(
     source: EnvSource,
     *,
     run_dir: Path,
-    progress: Report | None = None,
+    validation: Judge | None = None,
     resume_from: Path | None = None,
+    weights_from: Path | None = None,
+    progress: Report | None = None,
     reason: str = "",
 ) -> TrainResult:
     """Train until `settings.steps`. Needs a running Ray (`ray_session`).
@@ -58,6 +61,7 @@ def train(
     `run_dir` must not hold a run; its name is the run's id. `resume_from` is a run's folder or one of its
     checkpoints: optimiser, counters, generators and rows go on from there.
     """
+    del validation, weights_from
     if resume_from:
         find_checkpoint(resume_from)  # before anything is written
     run = Run.prepare(settings, source, run_dir)

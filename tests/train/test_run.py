@@ -17,7 +17,7 @@ from kalshi_ray.registry import load_bundle
 from kalshi_ray.registry.bundle import WEIGHTS
 from kalshi_ray.train.algorithm import build_config
 from kalshi_ray.train.checkpoints import list_checkpoints
-from kalshi_ray.train.ppo import TrainResult, train
+from kalshi_ray.train.run import TrainResult, train
 from kalshi_ray.train.progress import read_progress
 from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.settings import TrainSettings
