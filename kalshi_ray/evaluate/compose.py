@@ -199,6 +199,7 @@ def _data(pack: ViewPack, markets: Markets, ledgers: Sequence[Ledger], *, synthe
         flags=data_flags(pack, markets, ledgers),
         dropped_markets=markets.dropped,
         filtered_markets=0 if markets.filtered is None else int(markets.filtered.sum()),
+        tickers=tuple(sorted({pack.tickers[view] for view in markets.views})),
     )
 
 

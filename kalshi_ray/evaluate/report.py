@@ -46,6 +46,7 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...]  # what the recording cannot say, and what to be careful about
     dropped_markets: int = 0  # by the causal selection
     filtered_markets: int = 0  # of the judged ones, what the training filter would have dropped
+    tickers: tuple[str, ...] = ()  # of the judged markets, sorted: a promotion asks that training saw none of them
 
 
 class EventResult(msgspec.Struct, frozen=True, kw_only=True):
