@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+import ray
+import torch
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.tune.registry import register_env
 
+from kalshi_ray.errors import ConfigError
 from kalshi_ray.policy.network import module_spec
+from kalshi_ray.train.algorithms import ALGORITHMS
 from kalshi_ray.train.learner import MarketLearner
 from kalshi_ray.train.runner import MARKET, MarketRunner
 from kalshi_ray.train.settings import TrainSettings
@@ -53,7 +57,13 @@ def _give_rows(runner: MarketRunner, saved: dict[int, dict[str, Any]]) -> None:
 
 
 def build_config(settings: TrainSettings, source: EnvSource, spaces: Spaces) -> PPOConfig:
-    """RLlib's configuration of a run."""
+    """RLlib's configuration of a run, by its algorithm."""
+    settings.resolved()
+    return BUILDERS[settings.algorithm](settings, source, spaces)
+
+
+def _ppo(settings: TrainSettings, source: EnvSource, spaces: Spaces) -> PPOConfig:
+    """PPO; a2c is PPO with one gradient a batch, and its numbers say so already."""
     numbers = settings.resolved()
     register_env(ENV_NAME, _stock_rows)
     config = PPOConfig(algo_class=MarketPPO)
@@ -63,7 +73,8 @@ def build_config(settings: TrainSettings, source: EnvSource, spaces: Spaces) -> 
         action_space=spaces.action,
         env_config={
             "source": source,
-            "episodes": settings.learner == "stock",
+            # Remote learners slice what they get.
+            "episodes": settings.learner == "stock" or settings.learners > 0,
             "ramp_steps": int(numbers.cost_ramp * settings.steps),
             "total_steps": settings.steps,
         },
@@ -95,13 +106,37 @@ def build_config(settings: TrainSettings, source: EnvSource, spaces: Spaces) -> 
             "threads": settings.threads,
             "split": settings.split_towers,
             "tau_s": numbers.tau_s,
+            "plain_advantage": ALGORITHMS[settings.algorithm].plain_advantage,
         },
     )
     if settings.learner == "fast":
         config.training(learner_class=MarketLearner)
+    config.learners(
+        num_learners=settings.learners,
+        num_gpus_per_learner=1 if on_accelerator(settings) else 0,
+        num_cpus_per_learner=1 if settings.learners else "auto",
+    )
     config.fault_tolerance(restart_failed_env_runners=True)
     config.debugging(seed=settings.seed, log_level="ERROR", log_sys_usage=False)
     return config
+
+
+BUILDERS: Mapping[str, Callable[[TrainSettings, EnvSource, Spaces], PPOConfig]] = {"ppo": _ppo, "a2c": _ppo}
+
+
+def on_accelerator(settings: TrainSettings) -> bool:
+    """Whether the learner computes on a GPU. ConfigError where one is wanted and there is none."""
+    if settings.device == "cpu":
+        return False
+    here = torch.cuda.is_available()
+    offered = here if settings.learners == 0 else ray.cluster_resources().get("GPU", 0) >= settings.learners
+    if settings.device == "cuda" and not offered:
+        where = "torch sees none in this process" if settings.learners == 0 else "this Ray offers too few"
+        raise ConfigError(
+            f"train.device = cuda, but there is no GPU for the learner: {where}",
+            remedy="Set train.device = cpu or auto",
+        )
+    return bool(offered)
 
 
 def _schedule(start: float, end: float, steps: int) -> Any:

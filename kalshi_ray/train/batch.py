@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ Values = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class TrainBatch:
-    """N steps, shuffled nowhere yet. `advantage` is normalised over the batch."""
+    """N steps, shuffled nowhere yet. `advantage` is normalised over the batch unless it was to stay plain."""
 
     observation: torch.Tensor  # [N, F]
     illegal: torch.Tensor  # [N, A] bool: the mask of the decision, inverted
@@ -33,6 +33,11 @@ class TrainBatch:
 
     def __len__(self) -> int:
         return len(self.observation)
+
+    def on(self, device: torch.device) -> TrainBatch:
+        """The same on another device."""
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "explained_variance"}
+        return replace(self, **moved)
 
     @property
     def policy_columns(self) -> tuple[torch.Tensor, ...]:
@@ -51,9 +56,12 @@ class TrainBatch:
 
 
 def build_batch(
-    items: Sequence[Any], values: Values, *, discount: float, tau_s: float, gae_lambda: float
+    items: Sequence[Any], values: Values, *, discount: float, tau_s: float, gae_lambda: float, plain: bool = False
 ) -> TrainBatch:
-    """Estimate advantages of what the runners handed over and lay all steps side by side."""
+    """Estimate advantages of what the runners handed over and lay all steps side by side.
+
+    `plain`: leave the advantages as they are, instead of giving them mean 0 and deviation 1.
+    """
     rollouts = [item if isinstance(item, Rollout) else rollout_of_episode(item) for item in items]
     if not rollouts:
         raise DataError("the learner got nothing to learn from: no runner returned a step")
@@ -72,12 +80,13 @@ def build_batch(
         raise DataError("an advantage is not finite", remedy="A reward, an observation or a weight is not finite")
     target = estimate + value
     spread = float(target.var())
+    scaled = estimate if plain else (estimate - estimate.mean()) / (estimate.std() + np.float32(1e-8))
     return TrainBatch(
         observation=_joined([r.observation[:-1] for r in rollouts]),
         illegal=~_joined([r.mask[:-1] for r in rollouts]),
         action=_joined([r.action[..., None] for r in rollouts]),
         logp=torch.from_numpy(np.concatenate([r.logp.ravel() for r in rollouts])),
-        advantage=torch.from_numpy((estimate - estimate.mean()) / (estimate.std() + np.float32(1e-8))),
+        advantage=torch.from_numpy(scaled),
         target=torch.from_numpy(target),
         explained_variance=1.0 - float(estimate.var()) / spread if spread > 0.0 else 0.0,
     )

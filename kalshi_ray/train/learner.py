@@ -40,7 +40,12 @@ class Tower:
 
 
 class MarketLearner(PPOTorchLearner):
-    """Reads `learner_config_dict`: matmul, threads, split, tau_s, gae_lambda per step comes from RLlib's config."""
+    """Reads `learner_config_dict`: matmul, threads, split, tau_s, plain_advantage; the rest is in RLlib's config.
+
+    `exploration` multiplies the weight of the entropy: the training loop raises it while an alert stands.
+    """
+
+    exploration: float
 
     def build(self) -> None:
         """Set the numerics of this process and build module and optimizers."""
@@ -50,6 +55,7 @@ class MarketLearner(PPOTorchLearner):
         self._split = bool(options["split"])
         super().build()
         self._scheduled = 0
+        self.exploration = 1.0
         seed = int(self.config.seed or 0)
         names = ("policy", "value") if self._split else ("towers",)
         self._generators = {name: torch.Generator().manual_seed(seed * 4 + i) for i, name in enumerate(names)}
@@ -100,13 +106,15 @@ class MarketLearner(PPOTorchLearner):
         with self.metrics.log_time((ALL_MODULES, "batch_timer")):
             batch = build_batch(
                 episodes,
-                module.state_values,
+                lambda seen: module.state_values(seen.to(self._device)).cpu(),
                 discount=self.config.gamma,
                 tau_s=self.config.learner_config_dict["tau_s"],
                 gae_lambda=self.config.lambda_,
-            )
+                plain=self.config.learner_config_dict["plain_advantage"],
+            ).on(self._device)
         with self.metrics.log_time((ALL_MODULES, "minibatch_timer")):
             seen = self._train(module, batch, num_epochs, minibatch_size or len(batch))
+        require_finite(module)
         seen["vf_explained_var"] = batch.explained_variance
         self._log(seen, len(batch) * num_epochs)
         self.after_gradient_based_update(timesteps=timesteps or {})
@@ -115,7 +123,7 @@ class MarketLearner(PPOTorchLearner):
     def _train(self, module: MarketModule, batch: TrainBatch, epochs: int, size: int) -> dict[str, float]:
         module.train()
         entropy = self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID].get_current_value()
-        losses = Losses(module, float(entropy), self.config.clip_param, self.config.vf_loss_coeff)
+        losses = Losses(module, float(entropy) * self.exploration, self.config.clip_param, self.config.vf_loss_coeff)
         columns = {"policy": batch.policy_columns, "value": batch.value_columns, "towers": batch.all_columns}
         towers = [
             Tower(
@@ -240,13 +248,24 @@ class Losses:
         return self.value_coeff * error, {"vf_loss": error.detach()}
 
 
+def require_finite(module: torch.nn.Module) -> None:
+    """DataError naming tower and layer where a weight is not a number any more."""
+    for name, parameter in module.named_parameters():
+        if not torch.isfinite(parameter).all():
+            tower, layer, kind = name.split(".")
+            raise DataError(
+                f"training diverged: the {kind} of layer {layer} in the {tower} tower is not finite after an update",
+                remedy="Lower the learning rate",
+            )
+
+
 def run_epochs(tower: Tower, epochs: int, size: int, clip: float | None) -> dict[str, float]:
     """Shuffle, cut, step. What is seen is the mean over the last epoch; a last short minibatch is left out."""
     count = len(tower.columns[0])
     size = min(size, count)
     seen: list[dict[str, torch.Tensor]] = []
     for _ in range(epochs):
-        order = torch.randperm(count, generator=tower.generator)
+        order = torch.randperm(count, generator=tower.generator).to(tower.columns[0].device)
         shuffled = [column.index_select(0, order) for column in tower.columns]
         seen = [_step(tower, [c[at : at + size] for c in shuffled], clip) for at in range(0, count - size + 1, size)]
     return {name: float(torch.stack([found[name] for found in seen]).mean()) for name in seen[0]}

@@ -11,8 +11,10 @@ from kalshi_ray.env.samplers import SamplerName
 from kalshi_ray.env.settings import EnvSettings, RewardUnit
 from kalshi_ray.errors import ConfigError, UnknownName
 from kalshi_ray.policy.shapes import NETWORKS, NetworkSettings, network_settings
+from kalshi_ray.train.algorithms import ALGORITHMS
 
 Part = Literal["fast", "stock"]
+ALERTS = ("hold-90", "hold-95", "over-trading", "reward-trend", "validation-drop", "one-action")
 
 
 class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,11 +149,15 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """Every number in force. Raises UnknownName and ConfigError."""
         if self.preset not in PRESETS:
             raise UnknownName("training preset", self.preset, sorted(PRESETS))
+        if self.algorithm not in ALGORITHMS:
+            raise UnknownName("algorithm", self.algorithm, list(ALGORITHMS))
         chosen = {
             name: value for name in Hyperparameters.__struct_fields__ if (value := getattr(self, name)) is not None
         }
-        numbers = msgspec.structs.replace(PRESETS[self.preset], **chosen)
-        _check(self, numbers)
+        numbers = ALGORITHMS[self.algorithm].resolve(PRESETS[self.preset], chosen)
+        _check_ranges(self, numbers)
+        _check_names(self, numbers)
+        _check_fit(self, numbers)
         return numbers
 
     def network_in_force(self) -> NetworkSettings:
@@ -173,23 +179,64 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return {**own, **msgspec.to_builtins(self.resolved())}
 
 
-def _check(settings: TrainSettings, numbers: Hyperparameters) -> None:
-    positive = {"steps": settings.steps, "save_freq": settings.save_freq, "keep": settings.keep} | {
-        name: getattr(numbers, name) for name in ("rows", "batch", "minibatch", "epochs", "learning_rate", "clip")
-    }
-    wrong = [f"train.{name} = {value}" for name, value in positive.items() if value <= 0]
+def _check_ranges(settings: TrainSettings, numbers: Hyperparameters) -> None:
+    own = {name: getattr(settings, name) for name in ("steps", "episode", "save_freq", "keep", "threads")}
+    counts = ("rows", "batch", "minibatch", "epochs", "learning_rate", "clip")
+    positive = own | {name: getattr(numbers, name) for name in counts}
+    wrong = [f"train.{name} = {value}" for name, value in positive.items() if not value > 0]
+    names = ("runners", "learners", "eval_freq", "keep_best", "console_freq", "portfolio_log_freq")
+    others = ("learning_rate_end", "entropy", "entropy_end", "value_coeff", "grad_clip", "tau_s")
+    least = {n: getattr(settings, n) for n in names} | {n: getattr(numbers, n) for n in others}
+    wrong += [f"train.{name} = {value}" for name, value in least.items() if not value >= 0]
     shares = {name: getattr(numbers, name) for name in ("discount", "gae_lambda", "cost_ramp")}
+    shares["early_stop"] = settings.early_stop
     wrong += [f"train.{name} = {value}" for name, value in shares.items() if not 0.0 <= value <= 1.0]
     if wrong:
-        raise ConfigError(f"out of range: {', '.join(wrong)}", remedy="Counts are positive, shares between 0 and 1")
+        raise ConfigError(
+            f"out of range: {', '.join(wrong)}",
+            remedy="Counts of steps and rows are positive, shares between 0 and 1, nothing is negative",
+        )
+
+
+def _check_names(settings: TrainSettings, numbers: Hyperparameters) -> None:
     if numbers.network not in NETWORKS:
         raise UnknownName("network", numbers.network, sorted(NETWORKS))
+    for name in (*settings.stop_on, *settings.explore_on):
+        if name not in ALERTS:
+            raise UnknownName("alert", name, list(ALERTS))
+    if settings.eval_freq == 0:
+        needing = ["train.early_stop"] if settings.early_stop else []
+        needing += [f"train.{n}" for n in ("stop_on", "explore_on") if "validation-drop" in getattr(settings, n)]
+        if needing:
+            raise ConfigError(
+                f"{' and '.join(needing)} without validation (train.eval_freq = 0)",
+                remedy="Set train.eval_freq, or leave the other out",
+            )
+    if settings.explore_on and (settings.learner == "stock" or numbers.entropy == numbers.entropy_end == 0.0):
+        raise ConfigError(
+            "train.explore_on doubles the weight of the entropy in our own learner, and there must be a weight: "
+            f"train.learner = {settings.learner}, train.entropy = {numbers.entropy}",
+            remedy="Use train.learner = fast and an entropy above 0, or leave train.explore_on out",
+        )
+
+
+def _check_fit(settings: TrainSettings, numbers: Hyperparameters) -> None:
     runners = max(1, settings.runners)
     if numbers.batch % (numbers.rows * runners) or numbers.minibatch > numbers.batch:
         raise ConfigError(
             f"train.batch = {numbers.batch} is not a multiple of rows x runners = {numbers.rows} x {runners}"
             f" or smaller than train.minibatch = {numbers.minibatch}",
             remedy="Choose a batch that all rows fill with whole steps",
+        )
+    if settings.learner == "stock" and ALGORITHMS[settings.algorithm].plain_advantage:
+        raise ConfigError(
+            f"train.algorithm = {settings.algorithm} with train.learner = stock: RLlib's own learner knows ppo only",
+            remedy="Set train.learner = fast",
+        )
+    if settings.learners > 1 and settings.learner == "fast":
+        raise ConfigError(
+            f"train.learners = {settings.learners}: our learner is one process",
+            remedy="Set train.learners to 0 or 1, or share the batch among RLlib's own (train.learner = stock)",
         )
     if settings.split_towers and settings.learner == "fast" and NETWORKS[numbers.network].shared:
         raise ConfigError(
