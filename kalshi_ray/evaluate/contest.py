@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ class Contestant:
 
     policy: Policy
     role: Role = "judged"
+    family: str = ""  # bundles of one recipe, their seeds apart
+    seed: int | None = None  # of the training
+    trained_on: int = 0  # judged events that it was trained on
+    of: str = ""  # of a control: the judged policy whose edge it must lose
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Markets:
     selection: str = "every market"
     dropped: int = 0  # markets that the selection left out
     filtered: NDArray[np.bool_] | None = None  # [N] which the training filter would have dropped
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # category, series: by view of the pack
 
 
 def every_market(pack: ViewPack) -> Markets:

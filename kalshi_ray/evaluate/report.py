@@ -26,7 +26,7 @@ NOT_MODELLED = (
     "One bankroll a market: what one market wins or loses does not change the size of orders in another.",
 )
 
-Role = Literal["judged", "baseline", "oracle"]
+Role = Literal["judged", "baseline", "oracle", "control"]
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
