@@ -79,6 +79,7 @@ VIEW = np.dtype(
     [
         ("market", np.int32),  # row of the session's market table
         ("event", np.int32),  # index of the event, shared by its markets
+        ("siblings", np.int32),  # row of `sibling_start`: the event in its own session
         ("start", np.int64),  # first row in `updates`
         ("stop", np.int64),  # one past the last
         ("key_start", np.int64),  # first row in `keyframes`
@@ -129,7 +130,10 @@ SIBLING = np.dtype(
 
 @dataclass(frozen=True)
 class ViewPack:
-    """The views of one session: U updates, V views, K keyframes, X axes of at most L prices. Read-only."""
+    """The views of one session, or of several joined: U updates, V views, K keyframes, X axes of at most L prices.
+
+    Read-only. `data.joined` joins sessions: an event that two of them recorded is one event, with siblings in each.
+    """
 
     session: str
     checksum: str  # of the session's files: the data identity that a bundle records
@@ -143,7 +147,7 @@ class ViewPack:
     grids: NDArray[np.uint8]  # [G, L] 1 where a price of the axis is valid on that grid
     values: NDArray[np.int64]  # [N] what does not fit a row: FEE takes two, taker then maker ppm
     siblings: NDArray[np.void]  # [S] SIBLING; empty unless asked for
-    sibling_start: NDArray[np.int64]  # [E + 1] rows of `siblings` by event
+    sibling_start: NDArray[np.int64]  # [E + 1] rows of `siblings` by event of a session
     depth: str = "full"  # full | best
     sizes: str = "observed"  # observed | assumed
     has_trades: bool = True

@@ -191,6 +191,7 @@ def _describe_views(part: _Parting, table: MarketTable, axes: Axes, manifest: Ma
     fees = [fee_rates(table.fee_types[m], table.fee_multipliers[m], table.tickers[m]) for m in part.markets]
     views["market"] = markets
     views["event"] = [event_rows.setdefault(table.events[m], len(event_rows)) for m in part.markets]
+    views["siblings"] = views["event"]
     views["start"], views["stop"] = ends - part.rows, ends
     views["axis"] = axes.axis[markets]
     views["levels"] = axes.levels[axes.axis[markets]]

@@ -103,7 +103,7 @@ def _show_taken(trader, venue, before_row, now):
 @kernel
 def _see_siblings(trader, view, siblings, sibling_start):
     """Follow the best prices of the event's other markets up to now."""
-    stop = sibling_start[view.event + 1]
+    stop = sibling_start[view.siblings + 1]
     while trader.sibling_cursor < stop and siblings[trader.sibling_cursor].recv_ns <= trader.now_ns:
         change = siblings[trader.sibling_cursor]
         if change.market != view.market:
@@ -283,7 +283,7 @@ def _start_siblings(trader, view, siblings, sibling_start):
     trader.sibling_ask_sum = 0
     trader.sibling_bid_move = 0
     trader.sibling_ask_move = 0
-    trader.sibling_cursor = sibling_start[view.event]
+    trader.sibling_cursor = sibling_start[view.siblings]
     _see_siblings(trader, view, siblings, sibling_start)
 
 
