@@ -1,14 +1,15 @@
 """`@kernel`: compiled functions over records, cached for every process of the machine.
 
 Numba's own cache notices an edit in the file of a function, but not in the files of the functions it calls. The
-cache folder is therefore named by a digest of all sources that hold kernels. With NUMBA_DISABLE_JIT=1 the same
-functions run as plain Python over `as_rows` views.
+cache folder of a module is therefore named by a digest of its source and of every source of ours that it imports,
+directly or not. With NUMBA_DISABLE_JIT=1 the same functions run as plain Python over `as_rows` views.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from functools import cache, partial
@@ -26,28 +27,46 @@ R = TypeVar("R")
 
 types: Any = numba_types  # whose annotations leave most of it out
 COMPILED = not config.DISABLE_JIT
-_FOLDERS_WITH_KERNELS = ("core", "env", "data", "evaluate", "policy", "train")
+_IMPORT = re.compile(r"^\s*(?:from|import) +kalshi_ray([\w.]*)(?: +import +(\([^)]*\)|.*))?", re.MULTILINE)
 
 
 @cache
-def sources_digest() -> str:
-    """Hash of every source file that may hold a kernel, and of the compiler's version."""
+def _imported(source: Path) -> frozenset[Path]:
+    """Files of this package that `source` names in its imports, wherever in it they stand."""
     package = Path(__file__).resolve().parent.parent
+    found: set[Path] = set()
+    for path, names in _IMPORT.findall(source.read_text(encoding="utf-8")):
+        module = package.joinpath(*path.strip(".").split("."))
+        candidates = [module.with_suffix(".py"), module / "__init__.py"]
+        candidates += [module / f"{name}.py" for name in re.findall(r"\w+", names)]
+        # Modules that stand alone (errors, telemetry, config) hold nothing that a kernel could read.
+        found.update(each for each in candidates if each.parent != package and each.is_file())
+    return frozenset(found)
+
+
+@cache
+def sources_digest(source: Path) -> str:
+    """Hash of a source file, of all files of ours that it imports in the end, and of the compiler's version."""
+    reached, waiting = set[Path](), [source.resolve(), Path(__file__).resolve()]
+    while waiting:
+        path = waiting.pop()
+        if path not in reached:
+            reached.add(path)
+            waiting.extend(_imported(path))
     digest = hashlib.sha256(numba.__version__.encode())
-    for folder in _FOLDERS_WITH_KERNELS:
-        for path in sorted((package / folder).rglob("*.py")):
-            digest.update(str(path.relative_to(package)).encode())
-            digest.update(path.read_bytes())
+    for path in sorted(reached):
+        digest.update(str(path).encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:20]
 
 
 @cache
-def cache_folder() -> Path:
-    """Where compiled kernels live: NUMBA_CACHE_DIR if set, else the user's cache, else the temporary folder."""
+def cache_folder(source: Path) -> Path:
+    """Where kernels of a file live: NUMBA_CACHE_DIR if set, else the user's cache, else the temporary folder."""
     homes = [Path(config.CACHE_DIR)] if config.CACHE_DIR else []
     homes += [Path.home() / ".cache" / "kalshi_ray", Path(tempfile.gettempdir()) / f"kalshi_ray-{os.getuid()}"]
     for home in homes:
-        folder = home / "kernels" / sources_digest()
+        folder = home / "kernels" / sources_digest(source)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:
@@ -75,7 +94,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     of the time of an environment step otherwise.
     """
     chosen = config.CACHE_DIR
-    config.CACHE_DIR = str(cache_folder())
+    config.CACHE_DIR = str(cache_folder(Path(function.__code__.co_filename)))
     try:
         compiled = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function)
     finally:

@@ -13,44 +13,74 @@ from numba.core import config, types
 from kalshi_ray.core import jit
 from kalshi_ray.core.jit import COMPILED, FieldsFirst, as_rows, cache_folder, kernel, read_only, sources_digest
 
+HERE = Path(__file__)
 INNER = np.dtype([("size", np.int64), ("flags", np.uint8)], align=True)
 OUTER = np.dtype([("dtype_number", np.int32), ("item", INNER), ("slots", INNER, 2)], align=True)
 
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of one kernel module, taken for this one."""
-    module = tmp_path / "package" / "core" / "jit.py"
-    module.parent.mkdir(parents=True)
-    module.write_text("x = 1\n")
-    monkeypatch.setattr(jit, "__file__", str(module))
-    return module
+    """The core of a package that is taken for this one: `a` imports `b`, and `b` imports `c`."""
+    core = tmp_path / "package" / "core"
+    core.mkdir(parents=True)
+    (core / "jit.py").write_text("x = 1\n")
+    (core / "a.py").write_text("def f():\n    from kalshi_ray.core.b import (\n        x,\n    )\n    return x\n")
+    (core / "b.py").write_text("from kalshi_ray.core import c, jit\nfrom kalshi_ray.errors import DataError\n")
+    (core / "c.py").write_text("import numpy\n")
+    (core / "d.py").write_text("from kalshi_ray.core.a import f\n")
+    (core.parent / "errors.py").write_text("")
+    monkeypatch.setattr(jit, "__file__", str(core / "jit.py"))
+    monkeypatch.setattr(jit, "_imported", jit._imported.__wrapped__)
+    return core
 
 
-def test_an_edit_of_any_source_gives_another_digest(sources: Path) -> None:
-    before = sources_digest.__wrapped__()
-    assert sources_digest.__wrapped__() == before
-    sources.write_text("x = 2\n")
-    edited = sources_digest.__wrapped__()
-    (sources.parent / "another.py").write_text("")
-    assert len({before, edited, sources_digest.__wrapped__()}) == 3
+@pytest.mark.parametrize("name", ["a", "b", "c", "jit"])
+def test_an_edit_of_a_source_or_of_what_it_imports_in_the_end_gives_another_digest(sources: Path, name: str) -> None:
+    before = sources_digest.__wrapped__(sources / "a.py")
+    assert sources_digest.__wrapped__(sources / "a.py") == before
+    with (sources / f"{name}.py").open("a") as stream:
+        stream.write("y = 2\n")
+    assert sources_digest.__wrapped__(sources / "a.py") != before
+
+
+@pytest.mark.parametrize("name", ["d", "../errors"])
+def test_an_edit_of_what_a_source_does_not_import_recompiles_nothing(sources: Path, name: str) -> None:
+    before = sources_digest.__wrapped__(sources / "a.py")
+    (sources / f"{name}.py").write_text("y = 2\n")
+    assert sources_digest.__wrapped__(sources / "a.py") == before
+
+
+def test_every_module_whose_kernels_another_one_calls_is_among_its_sources() -> None:
+    package = Path(jit.__file__).parent.parent
+    assert {package / "core" / f"{name}.py" for name in ("actions", "matching", "units")} <= _reached(
+        package / "env" / "kernel.py"
+    )
+
+
+def _reached(source: Path) -> set[Path]:
+    found, waiting = set(), [source]
+    while waiting:
+        if (path := waiting.pop()) not in found:
+            found.add(path)
+            waiting.extend(jit._imported(path))
+    return found
 
 
 def test_the_cache_is_where_numba_is_told_and_named_by_the_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "chosen"))
-    assert cache_folder.__wrapped__() == tmp_path / "chosen" / "kernels" / sources_digest()
+    assert cache_folder.__wrapped__(HERE) == tmp_path / "chosen" / "kernels" / sources_digest(HERE)
 
 
 def test_a_folder_that_cannot_be_made_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path / "file"))
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
-    assert cache_folder.__wrapped__().is_relative_to(tmp_path / "home")
+    assert cache_folder.__wrapped__(HERE).is_relative_to(tmp_path / "home")
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "file")
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "system"))
-    assert cache_folder.__wrapped__().is_relative_to(tmp_path / "system" / f"kalshi_ray-{os.getuid()}")
+    assert cache_folder.__wrapped__(HERE).is_relative_to(tmp_path / "system" / f"kalshi_ray-{os.getuid()}")
 
 
 def test_without_a_writable_folder_the_error_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +89,7 @@ def test_without_a_writable_folder_the_error_says_what_to_set(tmp_path: Path, mo
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OSError, match=r"no folder for compiled kernels is writable.*set NUMBA_CACHE_DIR"):
-        cache_folder.__wrapped__()
+        cache_folder.__wrapped__(HERE)
 
 
 def test_a_kernel_leaves_the_cache_setting_as_it_was() -> None:
