@@ -24,7 +24,7 @@ from kalshi_ray.core.trader import trader_dtype
 from kalshi_ray.core.venue import venue_dtype
 from kalshi_ray.env.kernel import BY_ACTION, BY_QUOTE, LEAVE, START, play_rows
 from kalshi_ray.env.records import EPISODE, FILL, PROGRESS
-from kalshi_ray.env.samplers import DONE, Sampler, ViewSampler
+from kalshi_ray.env.samplers import DONE, Listener, Sampler, ViewSampler
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.errors import DataError, NothingToDo, UsageError
 
@@ -229,6 +229,9 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
             ended = np.array(self._episodes[:episodes])
             require_no_fault(ended)
             self._kept_episodes.append(ended)
+            if isinstance(self._sampler, Listener):
+                for view, steps in zip(ended["view_index"].tolist(), ended["steps"].tolist(), strict=True):
+                    self._sampler.ended(view, steps)
         self._fill_count[0] = self._episode_count[0] = 0
         self._refill()
 

@@ -16,7 +16,6 @@ from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.data.schema import UPDATES, Manifest
 from kalshi_ray.data.store import open_store
 from kalshi_ray.env.market_env import MarketVectorEnv
-from kalshi_ray.env.samplers import ViewSampler
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.env.single import MarketEnv
 from kalshi_ray.errors import NothingToDo, UnknownName, UsageError
@@ -166,8 +165,7 @@ def test_a_start_without_a_decision_after_it_is_refused() -> None:
 
 
 def test_a_sampler_of_ones_own_is_asked_until_it_has_nothing_left(pack: ViewPack) -> None:
-    sampler = ViewSampler(pack, np.array([2, 0], np.int32), order="each-once", seed=0)
-    env = MarketEnv(pack, sampler=sampler)
+    env = MarketEnv(pack, sampler=Episodes((2, -1), (0, -1)))
     assert [env.reset()[1]["ticker"] for _ in range(2)] == ["M2", "M0"]
     with pytest.raises(NothingToDo, match="no episode left"):
         env.reset()
