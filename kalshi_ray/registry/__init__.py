@@ -1,8 +1,11 @@
 """Bundles, and the registry that holds them: a model is never loaded where it does not belong."""
 
-from kalshi_ray.registry.bundle import Bundle, Contract, Layout, Manifest, contract_of, load_bundle, save_bundle
-from kalshi_ray.registry.models import Alias, ModelSummary, Registry, open_registry
+from kalshi_ray.registry.aliases import Alias
+from kalshi_ray.registry.bundle import Bundle, load_bundle, save_bundle
+from kalshi_ray.registry.manifest import Contract, Layout, Manifest, contract_of
+from kalshi_ray.registry.models import ModelSummary, Registry, Rollback, open_registry
 from kalshi_ray.registry.uses import TestSet, TestUse, digest_of
+from kalshi_ray.registry.verdicts import Verdict
 
 __all__ = [
     "Alias",
@@ -12,8 +15,10 @@ __all__ = [
     "Manifest",
     "ModelSummary",
     "Registry",
+    "Rollback",
     "TestSet",
     "TestUse",
+    "Verdict",
     "contract_of",
     "digest_of",
     "load_bundle",

@@ -2,18 +2,19 @@
 
 <bundle>/weights.safetensors    the path that decides, layer by layer: layers.0.weight [out, in], layers.0.bias …
          probe.npz              observation [N, F], mask [N, A] -> logits [N, A], action [N]
-         manifest.json          written last: hashes of the other two, fingerprints, data, settings, metrics
+         manifest.sha256        of manifest.json, as `sha256sum -c` reads it
+         manifest.json          written last: hashes of weights and probe, fingerprints, settings, metrics
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,58 +22,27 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from kalshi_ray.core.actions import action_space as find_action_space
-from kalshi_ray.core.features import observation as find_observation
-from kalshi_ray.data.files import Files, open_files
+from kalshi_ray.data.files import PARTIAL, Files, disk_error, open_files
 from kalshi_ray.errors import ContractError, DataError, UnknownName
-from kalshi_ray.policy.inference import Network, NetworkPolicy, best_legal, draw_legal
-from kalshi_ray.policy.protocol import keyed_uniform
+from kalshi_ray.policy.inference import Network, NetworkPolicy
+from kalshi_ray.registry.manifest import (
+    Contract,
+    Layout,
+    Manifest,
+    actions_here,
+    contract_of,
+    decode_manifest,
+    difference,
+    is_other_format,
+    observation_here,
+)
+from kalshi_ray.registry.probe import Probe, read_probe, replay
 
-FORMAT = 1
-WEIGHTS, PROBE, MANIFEST = "weights.safetensors", "probe.npz", "manifest.json"
-TOLERANCE = 1e-5  # of a probe logit; an action must be equal where its margin is larger
+WEIGHTS, PROBE, SEAL, MANIFEST = "weights.safetensors", "probe.npz", "manifest.sha256", "manifest.json"
+FILES = (WEIGHTS, PROBE, SEAL, MANIFEST)  # in the order of writing: what has no manifest is not there
+COPY_AGAIN = "Copy it again from where it came"
 
-Decide = Literal["greedy", "sampled"]
-
-
-class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """An action space or an observation: its name, its fingerprint, and the meaning of every entry."""
-
-    name: str
-    size: int
-    fingerprint: str
-    table: list[dict[str, Any]] = []
-
-
-class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """What a network needs from the place it runs in."""
-
-    action_space: Layout
-    observation: Layout
-
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a bundle says of itself."""
-
-    format: int = FORMAT
-    id: str
-    run: str
-    created: str  # ISO 8601, UTC
-    reason: str = ""
-    algorithm: str
-    decide: Decide
-    activation: Literal["relu", "tanh"]
-    sizes: list[int]  # widths from input to output
-    network: dict[str, Any]
-    contract: Contract
-    training: dict[str, Any]  # every setting in force
-    env: dict[str, Any]  # environment settings in force
-    reward: str
-    fill_model: str
-    sessions: list[dict[str, Any]]  # id and checksum of the data, and which part of it
-    packages: dict[str, str]
-    metrics: dict[str, float]
-    files: dict[str, dict[str, Any]] = {}  # name: bytes, sha256
+Contents = Mapping[str, bytes]  # the bytes of a bundle by file name
 
 
 @dataclass(frozen=True)
@@ -81,7 +51,9 @@ class Bundle:
 
     manifest: Manifest
     network: Network
+    probe: Probe
     location: str
+    digest: str  # sha256 of manifest.json, which holds the hashes of the rest: equal digests, equal bundles
 
     @property
     def policy(self) -> NetworkPolicy:
@@ -91,8 +63,8 @@ class Bundle:
     def require(self, here: Contract) -> None:
         """Raise ContractError, naming both fingerprints and what differs, unless it was trained for exactly this."""
         wanted = self.manifest.contract
-        _require_equal("action space", wanted.action_space, here.action_space, self.manifest.id)
-        _require_equal("observation", wanted.observation, here.observation, self.manifest.id)
+        _require_fit("action space", wanted.action_space, here.action_space, self.manifest.id)
+        _require_fit("observation", wanted.observation, here.observation, self.manifest.id)
 
 
 def save_bundle(
@@ -103,34 +75,45 @@ def save_bundle(
     probe_observation: NDArray[np.float32],
     probe_mask: NDArray[np.bool_],
 ) -> Bundle:
-    """Write a bundle into a folder that does not exist yet, and load it again.
+    """Write a bundle into a folder that does not exist yet, whole or not at all, and load it again.
 
     `layers` are (weight [out, in], bias [out]); the answers of the probe are computed here.
     """
     folder = Path(path)
     if folder.exists():
         raise DataError(f"{folder} is already there", remedy="A bundle is never changed: choose another place")
+    contents = sealed(manifest, layers, probe_observation, probe_mask)
+    aside = folder.with_name(folder.name + PARTIAL)
+    try:
+        shutil.rmtree(aside, ignore_errors=True)  # what a process that died left there
+        write_contents(open_files(str(aside)), contents)
+        aside.rename(folder)
+    except OSError as error:
+        raise disk_error(str(folder), error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return load_bundle(folder)
+
+
+def sealed(
+    manifest: Manifest,
+    layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+    probe_observation: NDArray[np.float32],
+    probe_mask: NDArray[np.bool_],
+) -> Contents:
+    """The files of a bundle with their hashes."""
     network = Network.pack(layers, activation=manifest.activation)
     tensors = {
         f"layers.{index}.{kind}": np.ascontiguousarray(array, np.float32)
         for index, layer in enumerate(layers)
         for kind, array in zip(("weight", "bias"), layer)
     }
-    logits = network.logits(probe_observation)
-    probe = io.BytesIO()
-    np.savez(
-        probe,
-        observation=probe_observation,
-        mask=probe_mask,
-        logits=logits,
-        action=_probe_actions(logits, probe_mask, manifest.decide),
-    )
-    files = {WEIGHTS: safetensors.numpy.save(tensors), PROBE: probe.getvalue()}
-    described = {name: {"bytes": len(raw), "sha256": _sha256(raw)} for name, raw in files.items()}
+    probe = Probe.of(network, probe_observation, probe_mask, decide=manifest.decide)
+    files = {WEIGHTS: safetensors.numpy.save(tensors), PROBE: probe.encoded()}
+    described = {name: {"bytes": len(raw), "sha256": sha256_of(raw)} for name, raw in files.items()}
     manifest = msgspec.structs.replace(manifest, files=described, sizes=[int(size) for size in network.sizes])
-    files[MANIFEST] = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    _write(open_files(str(folder)), files)
-    return load_bundle(folder)
+    raw = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    return {**files, SEAL: seal_of(raw), MANIFEST: raw}
 
 
 def load_bundle(path: Path | str) -> Bundle:
@@ -138,135 +121,160 @@ def load_bundle(path: Path | str) -> Bundle:
 
     Raises UnknownName where nothing is there, DataError for damage and ContractError for a misfit.
     """
-    files = open_files(str(path))
-    if not files.exists(MANIFEST):
-        raise UnknownName("bundle", str(path), [f"a folder with {MANIFEST}"])
-    manifest = _read_manifest(files, str(path))
-    content = {}
+    return verified(read_contents(open_files(str(path)), str(path)), str(path))
+
+
+def read_contents(files: Files, location: str) -> Contents:
+    """The bytes of a bundle. UnknownName where there is none; a file that is missing is left out."""
+    try:
+        contents = {MANIFEST: files.read(MANIFEST)}
+    except OSError as error:
+        if files.exists(MANIFEST):
+            raise DataError(f"{files.path(MANIFEST)} cannot be read: {error}") from error
+        raise UnknownName("bundle", location, [f"a folder with {MANIFEST}"]) from error
+    for name in (SEAL, WEIGHTS, PROBE):
+        if files.exists(name):
+            contents[name] = files.read(name)
+    return contents
+
+
+def write_contents(files: Files, contents: Contents) -> None:
+    """Write the files of a bundle, its manifest last."""
+    for name in FILES:
+        files.write(name, contents[name])
+
+
+def verified(contents: Contents, location: str) -> Bundle:
+    """The bundle in these bytes, once its hashes, fingerprints, network and probe have been checked."""
+    raw = contents[MANIFEST]
+    _require_seal(contents, location)
+    manifest = decode_manifest(raw, location)
+    if set(manifest.files) != {WEIGHTS, PROBE}:
+        raise DataError(f"bundle {manifest.id} lists {sorted(manifest.files)}, expected {WEIGHTS} and {PROBE}")
     for name, said in manifest.files.items():
-        content[name] = _read_verified(files, name, said, manifest.id)
-    network = _network(manifest, content[WEIGHTS])
-    bundle = Bundle(manifest, network, str(path))
+        _require_bytes(contents, name, said, manifest.id)
+    network = _network(manifest, contents[WEIGHTS])
+    probe = read_probe(contents[PROBE], network, manifest.id)
+    bundle = Bundle(manifest, network, probe, location, sha256_of(raw))
     bundle.require(contract_of(manifest.contract.action_space.name, manifest.contract.observation.name))
-    _replay(bundle, content[PROBE])
+    replay(probe, network, decide=manifest.decide, bundle=manifest.id)
     return bundle
 
 
-def contract_of(action_space: str, observation: str) -> Contract:
-    """What this installation means by two names. Raises UnknownName."""
-    actions, seen = find_action_space(action_space), find_observation(observation)
-    return Contract(
-        action_space=_layout(actions.name, actions.fingerprint, [actions.describe(a) for a in range(actions.size)]),
-        observation=_layout(seen.name, seen.fingerprint, [asdict(feature) for feature in seen.features]),
+def seal_of(manifest: bytes) -> bytes:
+    """The content of manifest.sha256."""
+    return f"{sha256_of(manifest)}  {MANIFEST}\n".encode()
+
+
+def sha256_of(raw: bytes) -> str:
+    """The hash that everything here goes by."""
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _require_seal(contents: Contents, location: str) -> None:
+    raw, seal = contents[MANIFEST], contents.get(SEAL)
+    if seal == seal_of(raw):
+        return
+    if seal is None:
+        if is_other_format(raw):
+            decode_manifest(raw, location)
+        raise DataError(f"{location} lacks {SEAL}", remedy=COPY_AGAIN)
+    stated = seal[:64].decode("ascii", "replace")
+    if len(seal) != len(seal_of(raw)) or stated == sha256_of(raw):
+        raise DataError(f"{location}/{SEAL} is not what was saved", remedy=COPY_AGAIN)
+    raise DataError(
+        f"{location}/{MANIFEST} is not what was saved: sha256 {sha256_of(raw)[:12]}, {SEAL} says {stated[:12]!r}"
+        f"{_what_changed(raw, location)}",
+        remedy=COPY_AGAIN,
     )
 
 
-def _layout(name: str, fingerprint: str, table: list[dict[str, Any]]) -> Layout:
-    return Layout(name=name, size=len(table), fingerprint=fingerprint, table=table)
+def _what_changed(raw: bytes, location: str) -> str:
+    """As much as can be seen of what was altered in a manifest."""
+    try:
+        said = decode_manifest(raw, location)
+        here = contract_of(said.contract.action_space.name, said.contract.observation.name)
+    except (DataError, ContractError, UnknownName) as error:
+        return f"; {error}"
+    found = [
+        f"; {kind} {wanted.name}: {difference(wanted, there)}"
+        for kind, wanted, there in (
+            ("action space", said.contract.action_space, here.action_space),
+            ("observation", said.contract.observation, here.observation),
+        )
+        if not wanted.fits(there)
+    ]
+    return "".join(found)
 
 
-def _require_equal(kind: str, wanted: Layout, found: Layout, bundle: str) -> None:
-    if wanted.fingerprint == found.fingerprint:
+def _require_bytes(contents: Contents, name: str, said: Mapping[str, Any], bundle: str) -> None:
+    raw = contents.get(name)
+    if raw is None:
+        raise DataError(f"bundle {bundle} lacks {name}", remedy=COPY_AGAIN)
+    if len(raw) != said.get("bytes") or sha256_of(raw) != said.get("sha256"):
+        raise DataError(
+            f"{name} of bundle {bundle} is not what was saved: {len(raw)} bytes with sha256 {sha256_of(raw)[:12]}, "
+            f"expected {said.get('bytes')} with {str(said.get('sha256'))[:12]}",
+            remedy=COPY_AGAIN,
+        )
+
+
+def _require_fit(kind: str, wanted: Layout, found: Layout, bundle: str) -> None:
+    if wanted.fits(found):
         return
     raise ContractError(
         f"bundle {bundle} was trained for {kind} {wanted.name} with fingerprint {wanted.fingerprint}, "
-        f"here is {found.name} with fingerprint {found.fingerprint}: {_difference(wanted, found)}",
+        f"here is {found.name} with fingerprint {found.fingerprint}: {difference(wanted, found)}",
         remedy="Use the settings it was trained with, or train again",
     )
 
 
-def _difference(wanted: Layout, found: Layout) -> str:
-    if wanted.size != found.size:
-        return f"{wanted.size} entries against {found.size}"
-    for index, (one, two) in enumerate(zip(wanted.table, found.table)):
-        for key in one.keys() | two.keys():
-            if one.get(key) != two.get(key):
-                return f"entry {index}: {key} is {one.get(key)!r} in the bundle and {two.get(key)!r} here"
-    return "the entries are described alike"
-
-
-def _read_manifest(files: Files, location: str) -> Manifest:
-    raw = files.read(MANIFEST)
-    try:
-        manifest = msgspec.json.decode(raw, type=Manifest)
-    except msgspec.DecodeError as error:
-        raise DataError(f"{location}/{MANIFEST} is no manifest of a bundle: {error}") from error
-    if manifest.format != FORMAT:
-        raise ContractError(f"bundle {manifest.id} has format {manifest.format}, this version reads {FORMAT}")
-    if set(manifest.files) != {WEIGHTS, PROBE}:
-        raise DataError(f"bundle {manifest.id} lists {sorted(manifest.files)}, expected {WEIGHTS} and {PROBE}")
-    return manifest
-
-
-def _read_verified(files: Files, name: str, said: Mapping[str, Any], bundle: str) -> bytes:
-    try:
-        raw = files.read(name)
-    except FileNotFoundError as error:
-        raise DataError(f"bundle {bundle} lacks {name}", remedy="Copy it again from where it came") from error
-    if len(raw) != said.get("bytes") or _sha256(raw) != said.get("sha256"):
-        raise DataError(
-            f"{name} of bundle {bundle} is not what was saved: {len(raw)} bytes with sha256 {_sha256(raw)[:12]}, "
-            f"expected {said.get('bytes')} with {str(said.get('sha256'))[:12]}",
-            remedy="Copy it again from where it came",
-        )
-    return raw
-
-
 def _network(manifest: Manifest, raw: bytes) -> Network:
+    sizes, contract = manifest.sizes, manifest.contract
+    ends = (contract.observation.size, contract.action_space.size)
+    if len(sizes) < 2 or (sizes[0], sizes[-1]) != ends:
+        raise ContractError(
+            f"the network of bundle {manifest.id} has widths {sizes}, its contract maps {ends[0]} features "
+            f"to {ends[1]} actions"
+        )
     try:
         tensors = safetensors.numpy.load(raw)
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, KeyError) as error:
         raise DataError(f"{WEIGHTS} of bundle {manifest.id} cannot be read: {error}") from error
     layers = []
-    for index, (inputs, outputs) in enumerate(zip(manifest.sizes, manifest.sizes[1:])):
-        weight, bias = (tensors.get(f"layers.{index}.{kind}") for kind in ("weight", "bias"))
+    for index, (inputs, outputs) in enumerate(pairwise(sizes)):
+        weight, bias = (tensors.pop(f"layers.{index}.{kind}", None) for kind in ("weight", "bias"))
         if weight is None or bias is None or weight.shape != (outputs, inputs) or bias.shape != (outputs,):
             raise ContractError(
                 f"layer {index} of bundle {manifest.id} is not {inputs} -> {outputs} as its manifest says"
             )
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise DataError(f"layer {index} of bundle {manifest.id} holds weights that are not finite")
         layers.append((weight, bias))
-    contract = manifest.contract
-    if (manifest.sizes[0], manifest.sizes[-1]) != (contract.observation.size, contract.action_space.size):
-        raise ContractError(
-            f"the network of bundle {manifest.id} maps {manifest.sizes[0]} features to {manifest.sizes[-1]} actions, "
-            f"its contract says {contract.observation.size} to {contract.action_space.size}"
-        )
+    if tensors:
+        raise ContractError(f"{WEIGHTS} of bundle {manifest.id} holds more than its layers: {', '.join(tensors)}")
     return Network.pack(layers, activation=manifest.activation)
 
 
-def _replay(bundle: Bundle, raw: bytes) -> None:
-    name = bundle.manifest.id
-    try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as probe:
-            seen, mask, logits, action = (probe[key] for key in ("observation", "mask", "logits", "action"))
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{PROBE} of bundle {name} cannot be read: {error}") from error
-    found = bundle.network.logits(seen)
-    apart = float(np.abs(found - logits).max(initial=0.0))
-    if not apart <= TOLERANCE:
-        raise ContractError(f"bundle {name} does not reproduce its probe: a logit is off by {apart:.2g}")
-    legal = np.sort(np.where(mask, logits, -np.inf), axis=1)
-    clear = legal[:, -1] - legal[:, -2] > TOLERANCE if bundle.manifest.decide == "greedy" else np.ones(len(mask), bool)
-    differs = np.flatnonzero(clear & (_probe_actions(found, mask, bundle.manifest.decide) != action))
-    if len(differs):
-        raise ContractError(f"bundle {name} decides otherwise on {len(differs)} of {len(mask)} rows of its probe")
-
-
-def _probe_actions(logits: NDArray[np.float32], mask: NDArray[np.bool_], decide: Decide) -> NDArray[np.int64]:
-    actions = np.empty(len(logits), np.int64)
-    if decide == "greedy":
-        best_legal(logits, mask, actions)
-    else:
-        keys = np.arange(len(logits))
-        uniform = keyed_uniform(0, keys.astype(np.uint64), keys)
-        draw_legal(logits, mask, uniform, actions, np.empty(len(logits), np.float32))
-    return actions
-
-
-def _write(files: Files, content: Mapping[str, bytes]) -> None:
-    for name, raw in content.items():
-        files.write(name, raw)
-
-
-def _sha256(raw: bytes) -> str:
-    return hashlib.sha256(raw).hexdigest()
+__all__ = [
+    "FILES",
+    "MANIFEST",
+    "PROBE",
+    "SEAL",
+    "WEIGHTS",
+    "Bundle",
+    "Contents",
+    "Contract",
+    "Layout",
+    "Manifest",
+    "actions_here",
+    "contract_of",
+    "load_bundle",
+    "observation_here",
+    "read_contents",
+    "save_bundle",
+    "sealed",
+    "sha256_of",
+    "verified",
+    "write_contents",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import msgspec
@@ -32,9 +31,6 @@ class Lines(Generic[Line]):
                 f"{self._files.path(self._name)} cannot be read: {error}", remedy="Restore it from a copy"
             ) from error
 
-    def add(self, make: Callable[[list[Line]], Line]) -> Line:
-        """Add what `make` gives for the lines so far, in one write of the whole file."""
-        held = self.read()
-        made = make(held)
-        self._files.write(self._name, msgspec.json.Encoder().encode_lines([*held, made]))
-        return made
+    def add(self, *made: Line) -> None:
+        """Add lines in one write of the whole file."""
+        self._files.write(self._name, msgspec.json.Encoder().encode_lines([*self.read(), *made]))

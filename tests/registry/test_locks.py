@@ -52,9 +52,9 @@ def elsewhere() -> Files:
 def test_a_writer_waits_for_another_and_names_it_when_it_does_not_end(
     tmp_path: Path, holder: subprocess.Popen[str]
 ) -> None:
-    with pytest.raises(DataError, match=f"process {holder.pid} on .* does not end"):
-        with only_writer(open_files(str(tmp_path)), patience_s=0.05):
-            pytest.fail("two writers at once")
+    words = f"process {holder.pid} on .* does not end"
+    with pytest.raises(DataError, match=words), only_writer(open_files(str(tmp_path)), patience_s=0.05):
+        pytest.fail("two writers at once")
 
 
 def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
@@ -73,9 +73,9 @@ def test_a_lock_is_given_back_when_the_work_fails(tmp_path: Path) -> None:
 
 
 def test_elsewhere_a_living_owner_is_waited_for_and_a_dead_one_replaced(elsewhere: Files) -> None:
-    with only_writer(elsewhere), pytest.raises(DataError, match=f"process {os.getpid()} .* remove .*{LOCK}"):
-        with only_writer(elsewhere, patience_s=0.05):
-            pytest.fail("two writers at once")
+    named = pytest.raises(DataError, match=f"process {os.getpid()} .* remove .*{LOCK}")
+    with only_writer(elsewhere), named, only_writer(elsewhere, patience_s=0.05):
+        pytest.fail("two writers at once")
     assert not elsewhere.exists(LOCK)
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

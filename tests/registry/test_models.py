@@ -1,181 +1,36 @@
-"""Bundles that cannot be loaded where they do not belong, and aliases that move with history."""
+"""A registry hands out the model that was asked for, whole, or says why not."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from datetime import UTC, datetime
-from itertools import pairwise
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
 
-import msgspec
-import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kalshi_ray.errors import ContractError, DataError, UnknownName, UsageError
-from kalshi_ray.policy.protocol import PolicyState
-from kalshi_ray.registry import Bundle, Contract, Manifest, contract_of, load_bundle, open_registry, save_bundle
-from kalshi_ray.registry.bundle import MANIFEST, PROBE, WEIGHTS
+from kalshi_ray.registry import Alias, Registry, open_registry
+from kalshi_ray.registry.aliases import named_now, pile
+from kalshi_ray.registry.bundle import FILES, MANIFEST, WEIGHTS
+from tests.registry.bundles import NOW, save
 
-WIDTHS = (54, 16, 21)
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-
-def manifest(**changes: Any) -> Manifest:
-    given: dict[str, Any] = {
-        "id": "run-a", "run": "run", "created": NOW.isoformat(), "algorithm": "ppo", "decide": "greedy",
-        "activation": "relu", "sizes": [], "network": {"hidden": [16]}, "contract": contract_of("sized21", "obs54"),
-        "training": {"seed": 0}, "env": {"action_space": "sized21"}, "reward": "pure", "fill_model": "pessimistic",
-        "sessions": [{"id": "s", "checksum": "0"}], "packages": {"numpy": np.__version__}, "metrics": {"steps": 1.0},
-    }  # fmt: skip
-    return Manifest(**(given | changes))
+PLACES: dict[str, Callable[[Path], str]] = {
+    "folder": str,
+    "file": Path.as_uri,
+    "memory": lambda path: f"fsspec+memory://{path}",
+}
 
 
-def save(path: Path, *, seed: int = 0, **changes: Any) -> Bundle:
-    draw = np.random.default_rng(seed)
-    layers = [
-        (draw.normal(size=(after, before)).astype(np.float32), draw.normal(size=after).astype(np.float32))
-        for before, after in pairwise(WIDTHS)
-    ]
-    mask = draw.random((40, 21)) < 0.5
-    mask[:, 0] = True
-    seen = draw.normal(size=(40, 54)).astype(np.float32)
-    return save_bundle(path, manifest=manifest(**changes), layers=layers, probe_observation=seen, probe_mask=mask)
-
-
-def edit(path: Path, change: Any) -> None:
-    """Rewrite the manifest with `change` applied to its JSON."""
-    said = json.loads((path / MANIFEST).read_bytes())
-    change(said)
-    (path / MANIFEST).write_text(json.dumps(said))
-
-
-@pytest.mark.parametrize("decide", ["greedy", "sampled"])
-def test_a_loaded_bundle_decides_as_the_saved_one(tmp_path: Path, decide: Literal["greedy", "sampled"]) -> None:
-    saved = save(tmp_path / "b", decide=decide)
-    loaded = load_bundle(tmp_path / "b")
-    draw = np.random.default_rng(9)
-    state = PolicyState(
-        observation=draw.normal(size=(100, 54)).astype(np.float32),
-        mask=np.ones((100, 21), bool),
-        rows=np.zeros(100, [("view", "i4")]),
-        decision=np.arange(100),
-        market=np.arange(100).astype(np.uint64),
-        action_space="sized21",
-        observation_spec="obs54",
-    )
-    answers = []
-    for bundle in (saved, loaded):
-        policy = bundle.policy
-        policy.reset(state.market, 3)
-        answers.append(policy.act(state))
-    assert (answers[0] == answers[1]).all()
-    assert len(set(answers[0].tolist())) > 3
-    assert loaded.manifest == saved.manifest
-
-
-@pytest.mark.parametrize("name", [WEIGHTS, PROBE])
-@pytest.mark.parametrize("where", [0.1, 0.5, 0.9])
-def test_one_changed_byte_is_refused(tmp_path: Path, name: str, where: float) -> None:
-    save(tmp_path / "b")
-    raw = bytearray((tmp_path / "b" / name).read_bytes())
-    raw[int(len(raw) * where)] ^= 1
-    (tmp_path / "b" / name).write_bytes(bytes(raw))
-    with pytest.raises(DataError, match="is not what was saved"):
-        load_bundle(tmp_path / "b")
-
-
-@pytest.mark.parametrize("name", [WEIGHTS, PROBE])
-def test_a_missing_or_truncated_file_is_refused(tmp_path: Path, name: str) -> None:
-    save(tmp_path / "b")
-    file = tmp_path / "b" / name
-    file.write_bytes(file.read_bytes()[:50])
-    with pytest.raises(DataError, match="50 bytes"):
-        load_bundle(tmp_path / "b")
-    file.unlink()
-    with pytest.raises(DataError, match=f"lacks {name}"):
-        load_bundle(tmp_path / "b")
-
-
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b'{"id": 3}'])
-def test_a_foreign_manifest_is_refused(tmp_path: Path, raw: bytes) -> None:
-    save(tmp_path / "b")
-    (tmp_path / "b" / MANIFEST).write_bytes(raw)
-    with pytest.raises(DataError, match="no manifest of a bundle"):
-        load_bundle(tmp_path / "b")
-
-
-def test_a_folder_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="no bundle named"):
-        load_bundle(tmp_path)
-
-
-def changed_action(said: dict[str, Any]) -> None:
-    said["contract"]["action_space"]["table"][3]["contracts"] = 25.0
-    said["contract"]["action_space"]["fingerprint"] = "f" * 16
-
-
-def changed_feature(said: dict[str, Any]) -> None:
-    said["contract"]["observation"]["table"][7]["name"] = "no_middle"
-    said["contract"]["observation"]["fingerprint"] = "e" * 16
-
-
-@pytest.mark.parametrize(
-    ("change", "kind", "difference"),
-    [
-        (changed_action, "action_space", "entry 3: contracts is 25.0 in the bundle and 20.0 here"),
-        (changed_feature, "observation", "entry 7: name is 'no_middle' in the bundle and 'no_mid' here"),
-    ],
-)
-def test_another_layout_is_refused_with_both_fingerprints_and_what_differs(
-    tmp_path: Path, change: Any, kind: str, difference: str
-) -> None:
-    save(tmp_path / "b")
-    edit(tmp_path / "b", change)
-    with pytest.raises(ContractError) as caught:
-        load_bundle(tmp_path / "b")
-    here = getattr(contract_of("sized21", "obs54"), kind).fingerprint
-    there = {"action_space": "f" * 16, "observation": "e" * 16}[kind]
-    assert here in str(caught.value) and there in str(caught.value) and difference in str(caught.value)
-
-
-@pytest.mark.parametrize(("actions", "seen"), [("sized21-join", "obs54"), ("sized21", "obs52"), ("intent5", "obs54")])
-def test_a_bundle_is_refused_by_an_environment_of_another_contract(tmp_path: Path, actions: str, seen: str) -> None:
-    bundle = save(tmp_path / "b")
-    bundle.require(contract_of("sized21", "obs54"))
-    with pytest.raises(ContractError, match="fingerprint"):
-        bundle.require(contract_of(actions, seen))
-
-
-def test_an_action_space_unknown_here_is_named(tmp_path: Path) -> None:
-    save(tmp_path / "b")
-    edit(tmp_path / "b", lambda said: said["contract"]["action_space"].update(name="sized99"))
-    with pytest.raises(UnknownName, match="sized99"):
-        load_bundle(tmp_path / "b")
-
-
-def test_weights_that_do_not_reproduce_the_probe_are_refused(tmp_path: Path) -> None:
-    save(tmp_path / "b")
-    save(tmp_path / "other", seed=1)
-    shutil.copy(tmp_path / "other" / WEIGHTS, tmp_path / "b" / WEIGHTS)
-    theirs = json.loads((tmp_path / "other" / MANIFEST).read_bytes())["files"][WEIGHTS]
-    edit(tmp_path / "b", lambda said: said["files"].update({WEIGHTS: theirs}))
-    with pytest.raises(ContractError, match="does not reproduce its probe"):
-        load_bundle(tmp_path / "b")
-
-
-def test_a_network_of_another_shape_than_its_manifest_is_refused(tmp_path: Path) -> None:
-    save(tmp_path / "b")
-    edit(tmp_path / "b", lambda said: said.update(sizes=[54, 17, 21]))
-    with pytest.raises(ContractError, match=r"layer 0 .* is not 54 -> 17"):
-        load_bundle(tmp_path / "b")
-
-
-def test_a_bundle_is_never_overwritten(tmp_path: Path) -> None:
-    save(tmp_path / "b")
-    with pytest.raises(DataError, match="already there"):
-        save(tmp_path / "b")
+def with_models(path: Path, *names: str) -> Registry:
+    """A registry of these models."""
+    registry = open_registry(str(path / "registry"), now=lambda: NOW)
+    for seed, name in enumerate(names):
+        save(path / name, seed=seed, id=name)
+        registry.register(path / name)
+    return registry
 
 
 def test_an_alias_moves_with_history_and_the_last_move_counts(tmp_path: Path) -> None:
@@ -195,16 +50,15 @@ def test_an_alias_moves_with_history_and_the_last_move_counts(tmp_path: Path) ->
     ]
 
 
-@pytest.mark.parametrize("form", ["folder", "url"])
+@pytest.mark.parametrize("form", PLACES)
 def test_an_alias_an_id_and_a_path_resolve_to_the_same_model(tmp_path: Path, form: str) -> None:
-    url = str(tmp_path / "registry") if form == "folder" else (tmp_path / "registry").as_uri()
-    registry = open_registry(url)
+    registry = open_registry(PLACES[form](tmp_path / "registry"))
     save(tmp_path / "b", id="model-1")
     registry.register(tmp_path / "b", alias="champion", reason="only one")
     for spec in ("champion", "model-1", str(tmp_path / "b")):
         assert registry.load(spec).manifest.id == "model-1"
     with pytest.raises(UnknownName, match="Known: champion, model-1"):
-        registry.resolve("challenger")
+        registry.load("challenger")
 
 
 def test_registering_twice_is_one_model_and_another_of_the_same_id_is_refused(tmp_path: Path) -> None:
@@ -237,8 +91,134 @@ def test_an_alias_needs_a_known_model_and_a_reason(tmp_path: Path) -> None:
         registry.move("../champion", "run-a", reason="why not")
 
 
-def test_a_manifest_says_everything_in_plain_json(tmp_path: Path) -> None:
-    save(tmp_path / "b")
-    said = json.loads((tmp_path / "b" / MANIFEST).read_bytes())
-    assert msgspec.convert(said["contract"], Contract) == contract_of("sized21", "obs54")
-    assert set(said) == set(Manifest.__struct_fields__)
+@pytest.mark.parametrize("form", PLACES)
+def test_every_kind_of_place_holds_a_registry(tmp_path: Path, form: str) -> None:
+    url = PLACES[form](tmp_path / "registry")
+    for seed, name in enumerate(("one", "two")):
+        save(tmp_path / name, seed=seed, id=name)
+        open_registry(url).register(tmp_path / name, alias="champion", reason="why not")
+    registry = open_registry(url)
+    assert registry.rollback("champion", reason="worse").move.model == "one"
+    assert open_registry(url).load("champion").manifest.id == "one"
+    registry.remove("two")
+    assert open_registry(url).ids() == ["one"]
+
+
+def test_rolling_back_twice_goes_two_models_back_and_keeps_every_move(tmp_path: Path) -> None:
+    registry = with_models(tmp_path, "one", "two", "three")
+    for name in ("one", "two", "three"):
+        registry.move("champion", name, reason="better")
+    assert registry.rollback("champion", reason="worse").move.previous == "three"
+    assert registry.aliases() == {"champion": "two"}
+    registry.rollback("champion", reason="worse still")
+    assert registry.aliases() == {"champion": "one"}
+    with pytest.raises(UsageError, match="no earlier model"):
+        registry.rollback("champion", reason="at the end")
+    moves = [(move.model, move.back, move.reason) for move in registry.history()]
+    assert moves[3:] == [("two", True, "worse"), ("one", True, "worse still")]
+    registry.move("champion", "three", reason="mended")
+    assert registry.rollback("champion", reason="worse after all").move.model == "one"
+
+
+def test_a_rollback_passes_over_what_is_damaged_or_gone_and_says_so(tmp_path: Path) -> None:
+    registry = with_models(tmp_path, "one", "two", "three", "four")
+    for name in ("one", "two", "three", "four"):
+        registry.move("champion", name, reason="better")
+    registry.remove("two")
+    (tmp_path / "registry" / "models" / "three" / WEIGHTS).write_bytes(b"")
+    done = registry.rollback("champion", reason="worse")
+    assert done.move.model == "one"
+    assert [line.split(":")[0] for line in done.passed_over] == ["three", "two"]
+    assert "no longer registered" in done.passed_over[1]
+
+
+def test_a_rollback_without_a_way_back_moves_nothing(tmp_path: Path) -> None:
+    registry = with_models(tmp_path, "one")
+    with pytest.raises(UnknownName, match="alias"):
+        registry.rollback("champion", reason="worse")
+    registry.move("champion", "one", reason="first")
+    with pytest.raises(UsageError, match="needs a reason"):
+        registry.rollback("champion", reason="")
+    with pytest.raises(UsageError, match="It stays at one"):
+        registry.rollback("champion", reason="worse")
+    assert len(registry.history()) == 1
+
+
+@given(steps=st.lists(st.one_of(st.sampled_from("abc"), st.none()), max_size=12))
+def test_a_rollback_always_undoes_the_last_move_that_stands(steps: list[str | None]) -> None:
+    """Against a plain list: a letter is a move to that model, None a rollback."""
+    moves: list[Alias] = []
+    held: list[str] = []
+    for step in steps:
+        if step is not None:
+            if held[-1:] != [step]:
+                held.append(step)
+        elif len(held) > 1:
+            held.pop()
+        else:
+            continue
+        moves.append(Alias(alias="x", model=held[-1], reason="r", at="", back=step is None))
+    assert pile(moves, "x") == held
+    assert named_now(moves) == ({"x": held[-1]} if held else {})
+
+
+def test_folders_that_were_exchanged_are_not_handed_out(tmp_path: Path) -> None:
+    registry = with_models(tmp_path, "one", "two")
+    models = tmp_path / "registry" / "models"
+    (models / "one").rename(models / "aside")
+    (models / "two").rename(models / "one")
+    with pytest.raises(ContractError, match="holds the bundle two"):
+        registry.load("one")
+    with pytest.raises(ContractError):
+        registry.move("champion", "one", reason="why not")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_registering_a_bundle_again_mends_its_damaged_copy(tmp_path: Path, name: str) -> None:
+    registry = with_models(tmp_path, "one")
+    (tmp_path / "registry" / "models" / "one" / name).write_bytes(b"")
+    with pytest.raises(DataError):
+        registry.load("one")
+    registry.register(tmp_path / "one")
+    assert registry.load("one").manifest.id == "one"
+
+
+def test_a_model_without_its_manifest_is_listed_as_damaged(tmp_path: Path) -> None:
+    registry = with_models(tmp_path, "one", "two")
+    (tmp_path / "registry" / "models" / "one" / MANIFEST).unlink()
+    damaged, sound = registry.models()
+    assert "lacks manifest.json" in damaged.problem and not sound.problem
+    with pytest.raises(DataError, match=r"lacks manifest\.json"):
+        registry.load("one")
+
+
+def test_a_model_is_removed_by_id_alone_and_only_while_nothing_names_it(tmp_path: Path) -> None:
+    registry = with_models(tmp_path, "one", "two")
+    registry.move("champion", "one", reason="first")
+    with pytest.raises(UsageError, match="one is called champion"):
+        registry.remove("one")
+    with pytest.raises(UnknownName):
+        registry.remove("champion")
+    with pytest.raises(UnknownName):
+        registry.remove("../models/two")
+    registry.remove("two")
+    assert registry.ids() == ["one"]
+
+
+PROMOTING = """
+import sys
+from kalshi_ray.registry import open_registry
+registry = open_registry(sys.argv[1])
+for number in range(5):
+    registry.move("champion", sys.argv[2], reason=f"{sys.argv[2]} {number}")
+"""
+
+
+def test_processes_that_promote_at_once_make_one_history(tmp_path: Path) -> None:
+    registry = with_models(tmp_path, "one", "two")
+    command = [sys.executable, "-c", PROMOTING, registry.url]
+    running = [subprocess.Popen([*command, name]) for name in ("one", "two")]
+    assert [process.wait() for process in running] == [0, 0]
+    moves = registry.history()
+    assert sorted(move.reason for move in moves) == sorted(f"{name} {n}" for name in ("one", "two") for n in range(5))
+    assert [move.previous for move in moves] == ["", *(move.model for move in moves[:-1])]
