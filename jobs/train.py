@@ -20,8 +20,8 @@ from kalshi_ray.train.ray_session import ray_session
 SECTIONS = ("places", "selection", "split", "env", "train", "ray")
 
 
-def main() -> None:
-    """Load the settings and train."""
+def main() -> int:
+    """Load the settings and train; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--session", required=True, help="name of a session in places.store")
     parser.add_argument("--config", help="settings in TOML; options like --train.steps 5 win over it")
@@ -40,6 +40,9 @@ def main() -> None:
     result = trained.result
     print(f"trained {result.steps} steps on {trained.trained_on} markets at {result.steps_per_s:,.0f} a second")
     print(result.bundle)
+    if result.status == "stopped":
+        print(f"{result.why}; to go on: {result.how_to_go_on}")
+    return result.exit_code
 
 
 def options(rest: list[str]) -> Iterator[tuple[str, str]]:
@@ -52,7 +55,7 @@ def options(rest: list[str]) -> Iterator[tuple[str, str]]:
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(main())
     except KalshiRayError as problem:
         print(f"error: {problem}", file=sys.stderr)
         sys.exit(problem.exit_code)

@@ -12,6 +12,7 @@
     │   └── WireError         a frame or a file does not follow the exchange's format
     ├── ContractError     a bundle and an environment do not fit together (exit code 1)
     ├── OrderRefused      our own risk said no (exit code 1)
+    ├── Stopped           Ctrl-C or SIGTERM ended the work (exit code 130 or 143)
     └── GateClosed        a promotion gate said no (exit code 3)
 
 A message says what came, what was expected, and what to do next.
@@ -85,6 +86,14 @@ class ContractError(KalshiRayError):
 
 class OrderRefused(KalshiRayError):
     """Our own risk said no to an order."""
+
+
+class Stopped(KalshiRayError):
+    """Ctrl-C or SIGTERM ended the work before there was a result; `exit_code` is what shells expect of the signal."""
+
+    def __init__(self, message: str, *, exit_code: int, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.exit_code = exit_code
 
 
 class GateClosed(KalshiRayError):

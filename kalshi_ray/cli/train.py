@@ -57,13 +57,13 @@ def train(
         raise UsageError(f"no algorithm {algorithm!r}", remedy=f"Known: {', '.join(ALGORITHMS)}")
     settings = settings_of(ctx, config)
     from kalshi_ray.data.store import open_store  # from here on what takes long to import
+    from kalshi_ray.train.folder import require_unused
     from kalshi_ray.train.job import name_run, train_on_session
-    from kalshi_ray.train.run import require_unused
     from kalshi_ray.train.ray_session import ray_session
 
     opened = open_store(settings.places.store).open(session)
     run_dir = Path(settings.places.runs) / (run or name_run(settings.train))
-    require_unused(run_dir)  # before Ray starts
+    require_unused(run_dir, resume_from)  # before Ray starts
     with progress_bar() as progress, ray_session(settings.ray):
         trained = train_on_session(
             opened,
@@ -78,10 +78,16 @@ def train(
         )
     if as_json:
         emit_json({"result": trained.result, "trained_on": trained.trained_on, "split": trained.split.parts})
-        return
+        raise typer.Exit(trained.result.exit_code)
     print_trained(trained)
     same = f" --config {config}" if config else ""
     say(f"Next: kalshi-ray evaluate --session {session} --policy {trained.result.bundle}{same}")
+    if trained.result.status == "stopped":
+        say(
+            f"{trained.result.why} at step {trained.result.steps:,}",
+            f"To go on: kalshi-ray train --session {session} {trained.result.how_to_go_on}{same}",
+        )
+    raise typer.Exit(trained.result.exit_code)
 
 
 def print_trained(trained: Trained) -> None:

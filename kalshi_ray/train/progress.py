@@ -70,8 +70,10 @@ class Progress:
         self._path = path
         self.last: dict[str, float] = {}
 
-    def add(self, result: Mapping[str, Any], *, seconds: float) -> dict[str, float]:
-        """Append one iteration; `seconds` since the run began."""
+    def add(
+        self, result: Mapping[str, Any], *, seconds: float, extra: Mapping[str, float] | None = None
+    ) -> dict[str, float]:
+        """Append one iteration; `seconds` since the run began, `extra` are numbers that RLlib does not know."""
         steps = float(result[NUM_ENV_STEPS_SAMPLED_LIFETIME])
         line = {"steps": steps, "iteration": float(result["training_iteration"]), "seconds": round(seconds, 3)}
         line |= _runner_numbers(result.get(ENV_RUNNER_RESULTS, {}), self.last)
@@ -82,6 +84,7 @@ class Progress:
         for key in RATES:
             if key in learner:
                 line.setdefault("learning_rate", float(learner[key]))
+        line |= extra or {}
         self.last = line
         try:
             with self._path.open("ab") as stream:

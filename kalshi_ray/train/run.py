@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +13,28 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from kalshi_ray.errors import ConfigError, DataError, KalshiRayError
-from kalshi_ray.policy.inference import best_legal
-from kalshi_ray.registry.bundle import Manifest, save_bundle
-from kalshi_ray.train.algorithm import build_config
-from kalshi_ray.train.checkpoints import About, find_checkpoint, restore_checkpoint, save_checkpoint
-from kalshi_ray.train.progress import Progress
+from kalshi_ray import telemetry
+from kalshi_ray.errors import ConfigError, DataError, Stopped, UsageError
+from kalshi_ray.train.algorithm import build_config, on_accelerator
+from kalshi_ray.train.checkpoints import (
+    About,
+    find_checkpoint,
+    list_checkpoints,
+    require_same,
+    restore_checkpoint,
+)
+from kalshi_ray.train.folder import PROGRESS, RESULT, SETTINGS, RunFolder, owns, require_unused
+from kalshi_ray.train.loop import Loop, Report
+from kalshi_ray.train.outcome import write_bundle
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import EnvSource, Spaces
+from kalshi_ray.train.stops import Stops
 from kalshi_ray.train.validation import Judge
+from kalshi_ray.train.versions import packages, require_versions
+from kalshi_ray.train.weights import find_weights, put_weights
 
-Report = Callable[[str, int, int], None]
-PACKAGES = ("ray", "torch", "numpy", "numba", "gymnasium", "safetensors")
-PROBE_ROWS, PROBE_STEPS = 64, 40
+FEW_EVENTS = 10
+"""Below this the best checkpoint is chosen by luck as much as by skill."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,19 @@ class TrainResult:
     run: str
     run_dir: Path
     bundle: Path
-    checkpoint: Path
+    checkpoint: Path  # the newest
     steps: int  # over the whole life of the run
-    seconds: float  # of training, without start and end
+    seconds: float  # of this training, without start and end
     steps_per_s: float
     metrics: dict[str, float]  # the last line of progress
+    status: str  # finished, or stopped: by a signal, by validation, by an alert
+    why: str  # it stopped
+    exit_code: int  # 0; 130 after Ctrl-C, 143 after SIGTERM
+
+    @property
+    def how_to_go_on(self) -> str:
+        """The options that go on with this run in its own folder."""
+        return f"--resume-from {self.run_dir} --run {self.run}"
 
 
 def train(
@@ -58,180 +72,216 @@ def train(
 ) -> TrainResult:
     """Train until `settings.steps`. Needs a running Ray (`ray_session`).
 
-    `run_dir` must not hold a run; its name is the run's id. `resume_from` is a run's folder or one of its
-    checkpoints: optimiser, counters, generators and rows go on from there.
+    `run_dir` must not hold a run; its name is the run's id. `resume_from` is a run's folder or one of its checkpoints:
+    optimiser, counters, generators and rows go on from there, in the same folder if `run_dir` is that run's own.
+    `weights_from` is a bundle, a run or a checkpoint: its weights alone, everything else begins afresh.
+    The first Ctrl-C or SIGTERM lets the update end and returns; before the first update, or the second time, it raises
+    Stopped.
     """
-    del validation, weights_from
-    if resume_from:
-        find_checkpoint(resume_from)  # before anything is written
-    run = Run.prepare(settings, source, run_dir)
-    algorithm = build_config(settings, source, run.spaces).build_algo()
-    try:
-        steps = restore_checkpoint(resume_from, algorithm, run.about(0)) if resume_from else 0
-        if steps >= settings.steps:
-            raise ConfigError(f"the checkpoint has {steps} steps already, train.steps = {settings.steps}")
-        trained = run.iterate(algorithm, steps, progress)
-        bundle = run.write_bundle(algorithm.env_runner.module, reason)
-    finally:
-        algorithm.stop()
-    return TrainResult(run=run_dir.name, run_dir=run_dir, bundle=bundle, metrics=run.progress.last, **trained)
-
-
-def require_unused(run_dir: Path) -> None:
-    """ConfigError if the folder holds anything."""
-    if run_dir.exists() and (not run_dir.is_dir() or any(run_dir.iterdir())):
-        raise ConfigError(f"{run_dir} holds a run already", remedy="Choose another run folder")
+    if resume_from is not None and weights_from is not None:
+        raise UsageError(
+            f"cannot both resume {resume_from} and take weights from {weights_from}",
+            remedy="Resume to go on exactly, or take weights to begin afresh with them",
+        )
+    with Stops() as stops:
+        run = Run.prepare(settings, source, run_dir, validation, resume_from, weights_from)
+        try:
+            return run.carried_out(stops, progress, reason)
+        except BaseException as error:
+            run.note_failure(error)
+            raise
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk: settings.json, progress.jsonl, checkpoints/ and, at the end, bundle/."""
+    """A run that has been checked, and its folder made."""
 
     settings: TrainSettings
     source: EnvSource
-    folder: Path
+    folder: RunFolder
     spaces: Spaces
-    progress: Progress
+    about: About  # of a checkpoint taken now
+    judge: Judge | None
+    checkpoint: Path | None  # to go on from
+    weights: dict[str, NDArray[np.float32]] | None  # to begin with
 
     @classmethod
-    def prepare(cls, settings: TrainSettings, source: EnvSource, folder: Path) -> Run:
-        """Check everything that can be checked and make the folder."""
+    def prepare(
+        cls,
+        settings: TrainSettings,
+        source: EnvSource,
+        run_dir: Path,
+        validation: Judge | None,
+        resume_from: Path | None,
+        weights_from: Path | None,
+    ) -> Run:
+        """Check everything that can be checked, and make the folder."""
+        require_versions()
         settings.resolved()
-        _check_runners(settings)
-        require_unused(folder)
-        rows = source.make(1, settings.seed)
-        spaces = Spaces.of(rows)
-        rows.reset_into(rows.new_batch())  # compiles the step here, before every runner would do it for itself
-        rows.close()
-        about = {
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "settings": settings.describe(),
-            "source": msgspec.to_builtins(source.describe()),
+        _check_room(settings)
+        require_unused(run_dir, resume_from)
+        about = _about(settings, source, run_dir.name)
+        checkpoint = None
+        if resume_from is not None:
+            checkpoint, about = _resumed(settings, run_dir, resume_from, about)
+        contract = source.describe().contract
+        weights = find_weights(weights_from, settings.network_in_force(), contract) if weights_from else None
+        judge = validation if settings.eval_freq else None
+        described = _described(judge)
+        spaces = _compiled(source, settings.seed)
+        run = cls(settings, source, RunFolder(run_dir), spaces, about, judge, checkpoint, weights)
+        run.make_folder(described, resume_from=resume_from, weights_from=weights_from)
+        return run
+
+    def make_folder(
+        self, validation: dict[str, object] | None, *, resume_from: Path | None, weights_from: Path | None
+    ) -> None:
+        """settings.json, and what the run goes on from."""
+        folder = self.folder
+        folder.make()
+        if self.checkpoint is not None:
+            if not owns(folder.path, self.checkpoint):
+                earlier = [one for one in list_checkpoints(self.checkpoint.parent) if one <= self.checkpoint]
+                folder.take_over(RunFolder(self.checkpoint.parents[1]), earlier)
+            folder.cut(self.about.steps)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        before = folder.read(SETTINGS)
+        described = {
+            "created": before.get("created", now),
+            "settings": self.settings.describe(),
+            "source": msgspec.to_builtins(self.source.describe()),
+            "validation": validation,
             "packages": packages(),
+            "resumed_from": None if self.checkpoint is None else str(self.checkpoint),
+            "weights_from": None if weights_from is None else str(weights_from),
         }
+        if resume_from is not None:
+            described |= {"resumed": now, "resumed_at_steps": self.about.steps}
+        folder.write(SETTINGS, described)
+
+    def carried_out(self, stops: Stops, report: Report | None, reason: str) -> TrainResult:
+        """Train, write the bundle and say how it ended."""
+        algorithm = build_config(self.settings, self.source, self.spaces).build_algo()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "settings.json").write_bytes(msgspec.json.format(msgspec.json.encode(about), indent=2))
-        except OSError as error:
-            raise DataError(f"cannot write {folder}: {error}", remedy="Choose another run folder") from error
-        return cls(settings, source, folder, spaces, Progress(folder / "progress.jsonl"))
-
-    def about(self, steps: int) -> About:
-        """What a checkpoint of this run belongs to."""
-        contract = self.source.describe().contract
-        return About(
-            run=self.folder.name,
-            steps=steps,
-            network=self.settings.network_in_force(),
-            action_space=contract.action_space.fingerprint,
-            observation=contract.observation.fingerprint,
-            learner=self.settings.learner,
-            split_towers=self.settings.split_towers,
+            if self.checkpoint is not None:
+                restore_checkpoint(self.checkpoint, algorithm)
+            if self.weights is not None:
+                put_weights(algorithm, self.weights)
+            loop = Loop(self.settings, self.folder, algorithm, self.about, judge=self.judge, stops=stops, report=report)
+            before = loop.seconds
+            ending = loop.iterate()
+        finally:
+            algorithm.stop()
+        checkpoints = list_checkpoints(self.folder.checkpoints)
+        if not checkpoints:
+            raise Stopped(f"{ending.why} before the first update: nothing was trained", exit_code=stops.exit_code)
+        bundle = write_bundle(self.settings, self.source, self.folder, reason=reason)
+        self._note(ending.status, ending.why, ending.steps, ending.seconds, bundle)
+        seconds = ending.seconds - before
+        return TrainResult(
+            run=self.folder.path.name,
+            run_dir=self.folder.path,
+            bundle=bundle,
+            checkpoint=checkpoints[-1],
+            steps=ending.steps,
+            seconds=seconds,
+            steps_per_s=(ending.steps - loop.began_at) / seconds,
+            metrics=loop.progress.last,
+            status=ending.status,
+            why=ending.why,
+            exit_code=stops.exit_code if ending.status == "stopped" else 0,
         )
 
-    def iterate(self, algorithm: Any, steps: int, report: Report | None) -> dict[str, Any]:
-        """Update until the last step, with a checkpoint every `save_freq` steps and at the end."""
-        settings = self.settings
-        began, started_at = time.perf_counter(), steps
-        due = steps + settings.save_freq
-        while steps < settings.steps:
-            line = self.progress.add(_one_iteration(algorithm), seconds=time.perf_counter() - began)
-            if int(line["steps"]) <= steps:
-                raise DataError(f"an iteration sampled nothing at step {steps}", remedy="Every env runner has failed")
-            steps = int(line["steps"])
-            if report is not None:
-                report("train", min(steps, settings.steps), settings.steps)
-            if steps >= due and steps < settings.steps:
-                self._save(algorithm, steps)
-                due = steps + settings.save_freq
-        seconds = time.perf_counter() - began
-        return {
-            "checkpoint": self._save(algorithm, steps),
-            "steps": steps,
-            "seconds": seconds,
-            "steps_per_s": (steps - started_at) / seconds,
-        }
+    def note_failure(self, error: BaseException) -> None:
+        """Say in the folder how the run ended; the error itself goes on to the caller."""
+        why = str(error) if isinstance(error, (DataError, Stopped, UsageError)) else f"{type(error).__name__}: {error}"
+        last = self.folder.lines(PROGRESS)[-1:]
+        steps, seconds = (int(last[0]["steps"]), float(last[0]["seconds"])) if last else (0, 0.0)
+        try:
+            self._note("stopped" if isinstance(error, Stopped) else "failed", why, steps, seconds, None)
+        except DataError as second:  # the disk may be what failed
+            telemetry.error("train.result", why=str(second))
 
-    def _save(self, algorithm: Any, steps: int) -> Path:
-        return save_checkpoint(self.folder / "checkpoints", algorithm, self.about(steps), keep=self.settings.keep)
-
-    def write_bundle(self, module: Any, reason: str) -> Path:
-        """The bundle of a module, with a probe from fresh rows."""
-        described = self.source.describe()
-        layers = module.deciding_layers()
-        observation, mask = _probe(self.source, module, self.settings.seed)
-        network = self.settings.network_in_force()
-        digest = np.concatenate([array.ravel() for layer in layers for array in layer]).tobytes()
-        path = self.folder / "bundle"
-        save_bundle(
-            path,
-            manifest=Manifest(
-                id=f"{self.folder.name}-{_short_hash(digest)}",
-                run=self.folder.name,
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
-                reason=reason,
-                algorithm="ppo",
-                decide=self.settings.decide,
-                activation=network.activation,
-                sizes=[],
-                network=msgspec.to_builtins(network),
-                contract=described.contract,
-                training=self.settings.describe(),
-                env=described.env,
-                reward=described.reward,
-                fill_model=described.fill_model,
-                sessions=described.sessions,
-                packages=packages(),
-                metrics=self.progress.last,
-            ),
-            layers=layers,
-            probe_observation=observation,
-            probe_mask=mask,
+    def _note(self, status: str, why: str, steps: int, seconds: float, bundle: Path | None) -> None:
+        newest = list_checkpoints(self.folder.checkpoints)[-1:]
+        self.folder.write(
+            RESULT,
+            {
+                "status": status,
+                "why": why,
+                "steps": steps,
+                "seconds": round(seconds, 3),
+                "bundle": None if bundle is None else str(bundle),
+                "checkpoint": str(newest[0]) if newest else None,
+            },
         )
-        return path
 
 
-def packages() -> dict[str, str]:
-    """Versions that a run depends on."""
-    return {name: version(name) for name in ("kalshi-ray", *PACKAGES)}
+def _about(settings: TrainSettings, source: EnvSource, run: str) -> About:
+    described = source.describe()
+    raw = msgspec.json.encode([described.sessions, described.env], order="deterministic")
+    return About(
+        run=run,
+        steps=0,
+        algorithm=settings.algorithm,
+        network=settings.network_in_force(),
+        action_space=described.contract.action_space.fingerprint,
+        observation=described.contract.observation.fingerprint,
+        learner=settings.learner,
+        split_towers=settings.split_towers,
+        rows=settings.resolved().rows,
+        runners=settings.runners,
+        source=sha256(raw).hexdigest()[:12],
+        packages=packages(),
+    )
 
 
-def _one_iteration(algorithm: Any) -> Any:
-    try:
-        return algorithm.train()
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, KalshiRayError):
-            raise error.cause from error
-        raise
-
-
-def _probe(source: EnvSource, module: Any, seed: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Observations and masks that the network meets by itself: some from every part of a short walk."""
-    rows = source.make(PROBE_ROWS, seed + 1)
-    batch = rows.new_batch()
-    rows.reset_into(batch)
-    network = module.network_of_decisions()
-    actions = np.zeros(PROBE_ROWS, np.int64)
-    seen, masks = [batch.observation[:8].copy()], [batch.mask[:8].copy()]
-    for step in range(1, PROBE_STEPS):
-        best_legal(network.logits(batch.observation), batch.mask, actions)
-        rows.step_into(actions, batch)
-        if step % 5 == 0:
-            part = slice(step % PROBE_ROWS, step % PROBE_ROWS + 8)
-            seen.append(batch.observation[part].copy())
-            masks.append(batch.mask[part].copy())
-    rows.close()
-    return np.concatenate(seen), np.concatenate(masks)
-
-
-def _check_runners(settings: TrainSettings) -> None:
-    cpus = int(ray.cluster_resources().get("CPU", 0))
-    if settings.runners > cpus:
+def _resumed(settings: TrainSettings, run_dir: Path, resume_from: Path, about: About) -> tuple[Path, About]:
+    """The checkpoint to go on from, and `about` as it was there."""
+    found, saved = find_checkpoint(resume_from)
+    require_same(found.name, saved, about)
+    own = owns(run_dir, found)
+    if own and found != list_checkpoints(found.parent)[-1]:
         raise ConfigError(
-            f"train.runners = {settings.runners}, but this Ray has {cpus} CPUs: they would wait for ever",
-            remedy="Use fewer runners, or start Ray with more (ray.cpus)",
+            f"{run_dir} has checkpoints after {found.name}, which going on in it would write over",
+            remedy="Give the resumed run a folder of its own (--run), or resume from the newest",
         )
+    if saved.steps >= settings.steps and not (own and not RunFolder(run_dir).bundle.exists()):
+        raise ConfigError(
+            f"the checkpoint has {saved.steps} steps already, train.steps = {settings.steps}",
+            remedy="train.steps counts the whole life of a run: set more",
+        )
+    return found, msgspec.structs.replace(about, steps=saved.steps, judged=saved.judged)
 
 
-def _short_hash(raw: bytes) -> str:
-    return sha256(raw).hexdigest()[:8]
+def _described(judge: Judge | None) -> dict[str, object] | None:
+    """What there is to validate on, with a warning where it is little."""
+    if judge is None:
+        return None
+    described = judge.describe()
+    events: Any = described["events"]
+    if events < FEW_EVENTS:
+        telemetry.warning("train.validation.few", events=events, needed=FEW_EVENTS, so="the best may be best by luck")
+    return described
+
+
+def _compiled(source: EnvSource, seed: int) -> Spaces:
+    """The spaces of the rows. Their step is compiled here, before every runner would do it for itself."""
+    rows = source.make(1, seed)
+    spaces = Spaces.of(rows)
+    rows.reset_into(rows.new_batch())
+    rows.close()
+    return spaces
+
+
+def _check_room(settings: TrainSettings) -> None:
+    """Refuse what Ray would wait for without end."""
+    on_accelerator(settings)
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    wanted = {"train.runners": settings.runners, "train.learners": settings.learners}
+    if sum(wanted.values()) > cpus:
+        said = " and ".join(f"{name} = {count}" for name, count in wanted.items() if count)
+        raise ConfigError(
+            f"{said}, but this Ray has {cpus} CPUs: they would wait for ever",
+            remedy="Use fewer, or start Ray with more (ray.cpus)",
+        )
