@@ -21,10 +21,8 @@ from ray.rllib.utils.metrics import (
 
 from kalshi_ray.errors import DataError
 from kalshi_ray.policy.network import MarketModule
-from kalshi_ray.policy.towers import MASKED
 from kalshi_ray.train.batch import TrainBatch, build_batch
-
-Loss = tuple[torch.Tensor, dict[str, torch.Tensor]]
+from kalshi_ray.train.losses import Loss, Losses, Seen
 
 
 @dataclass(frozen=True)
@@ -181,73 +179,6 @@ class MarketLearner(PPOTorchLearner):
             self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID].update(timestep=self._scheduled)
 
 
-@dataclass(frozen=True)
-class Losses:
-    """PPO's clipped loss with entropy over the legal actions, and the value loss."""
-
-    module: MarketModule
-    entropy: float
-    clip: float
-    value_coeff: float
-
-    def policy(
-        self,
-        observation: torch.Tensor,
-        illegal: torch.Tensor,
-        action: torch.Tensor,
-        logp: torch.Tensor,
-        advantage: torch.Tensor,
-    ) -> Loss:
-        """Loss of the policy tower on one minibatch."""
-        return self._surrogate(self.module.policy_logits(observation), illegal, action, logp, advantage)
-
-    def value(self, observation: torch.Tensor, target: torch.Tensor) -> Loss:
-        """Loss of the value tower on one minibatch."""
-        return self._squared(self.module.state_values(observation), target)
-
-    def towers(
-        self,
-        observation: torch.Tensor,
-        illegal: torch.Tensor,
-        action: torch.Tensor,
-        logp: torch.Tensor,
-        advantage: torch.Tensor,
-        target: torch.Tensor,
-    ) -> Loss:
-        """Both losses with one pass through what they share."""
-        logits, values = self.module.both(observation)
-        first, seen = self._surrogate(logits, illegal, action, logp, advantage)
-        second, more = self._squared(values, target)
-        return first + second, seen | more
-
-    def _surrogate(
-        self,
-        logits: torch.Tensor,
-        illegal: torch.Tensor,
-        action: torch.Tensor,
-        logp: torch.Tensor,
-        advantage: torch.Tensor,
-    ) -> Loss:
-        every = torch.log_softmax(logits.masked_fill(illegal, MASKED), -1)
-        change = every.gather(1, action)[:, 0] - logp
-        ratio = change.exp()
-        clipped = ratio.clamp(1.0 - self.clip, 1.0 + self.clip)
-        gain = torch.minimum(advantage * ratio, advantage * clipped).mean()
-        entropy = -(every.exp() * every).sum(-1).mean()
-        with torch.no_grad():
-            seen = {
-                "policy_loss": -gain,
-                "entropy": entropy.detach(),
-                "mean_kl_loss": (ratio - 1.0 - change).mean(),
-                "clip_fraction": (ratio != clipped).float().mean(),
-            }
-        return -gain - self.entropy * entropy, seen
-
-    def _squared(self, values: torch.Tensor, target: torch.Tensor) -> Loss:
-        error = torch.nn.functional.mse_loss(values, target)
-        return self.value_coeff * error, {"vf_loss": error.detach()}
-
-
 def require_finite(module: torch.nn.Module) -> None:
     """DataError naming tower and layer where a weight is not a number any more."""
     for name, parameter in module.named_parameters():
@@ -263,18 +194,22 @@ def run_epochs(tower: Tower, epochs: int, size: int, clip: float | None) -> dict
     """Shuffle, cut, step. What is seen is the mean over the last epoch; a last short minibatch is left out."""
     count = len(tower.columns[0])
     size = min(size, count)
-    seen: list[dict[str, torch.Tensor]] = []
-    for _ in range(epochs):
+    watched: list[dict[str, torch.Tensor]] = []
+    for epoch in range(epochs):
         order = torch.randperm(count, generator=tower.generator).to(tower.columns[0].device)
         shuffled = [column.index_select(0, order) for column in tower.columns]
-        seen = [_step(tower, [c[at : at + size] for c in shuffled], clip) for at in range(0, count - size + 1, size)]
-    return {name: float(torch.stack([found[name] for found in seen]).mean()) for name in seen[0]}
+        for at in range(0, count - size + 1, size):
+            seen, norm = _step(tower, [column[at : at + size] for column in shuffled], clip)
+            if epoch == epochs - 1:
+                watched.append(seen() | {f"{tower.name}_grad_norm": norm})
+    return {name: float(torch.stack([found[name] for found in watched]).mean()) for name in watched[0]}
 
 
-def _step(tower: Tower, columns: Sequence[torch.Tensor], clip: float | None) -> dict[str, torch.Tensor]:
-    tower.optimizer.zero_grad(set_to_none=True)
+def _step(tower: Tower, columns: Sequence[torch.Tensor], clip: float | None) -> tuple[Seen, torch.Tensor]:
+    for parameter in tower.parameters:
+        parameter.grad = None
     loss, seen = tower.loss(*columns)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(tower.parameters, clip or float("inf"))
     tower.optimizer.step()
-    return {name: value.detach() for name, value in seen.items()} | {f"{tower.name}_grad_norm": norm.detach()}
+    return seen, norm
