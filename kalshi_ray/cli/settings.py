@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kalshi_ray.data.synthetic.settings import SynthSettings
     from kalshi_ray.env.settings import EnvSettings
     from kalshi_ray.evaluate.settings import EvaluationSettings
+    from kalshi_ray.registry.promotion import PromotionSettings
     from kalshi_ray.train.ray_session import RaySettings
     from kalshi_ray.train.settings import TrainSettings
 
@@ -54,6 +55,7 @@ class Settings(Protocol):
     train: TrainSettings
     ray: RaySettings
     evaluation: EvaluationSettings
+    promotion: PromotionSettings
 
 
 # Where each section's type is; the names are those of `Settings`.
@@ -69,6 +71,7 @@ SECTIONS: Mapping[str, str] = {
     "train": "kalshi_ray.train.settings:TrainSettings",
     "ray": "kalshi_ray.train.ray_session:RaySettings",
     "evaluation": "kalshi_ray.evaluate.settings:EvaluationSettings",
+    "promotion": "kalshi_ray.registry.promotion:PromotionSettings",
 }
 
 

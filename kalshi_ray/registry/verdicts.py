@@ -33,7 +33,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     markets: int
     fill_model: str  # with the lowest net of those that were run
-    net_per_market: float  # dollars
+    net_per_market: float | None = None  # dollars
     low: float | None = None  # of its interval
     high: float | None = None
     gates: tuple[GateVerdict, ...]
