@@ -11,14 +11,15 @@ import msgspec
 import numpy as np
 import ray
 from numpy.typing import NDArray
-from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from kalshi_ray import telemetry
 from kalshi_ray.errors import DataError, KalshiRayError
 from kalshi_ray.policy.inference import Network
 from kalshi_ray.train.checkpoints import About, drop_stale, save_checkpoint, scores_of
-from kalshi_ray.train.folder import PROGRESS, VALIDATION, RunFolder
+from kalshi_ray.train.folder import VALIDATION, RunFolder
 from kalshi_ray.train.progress import Progress
+from kalshi_ray.train.runner import MARKET, PLAYING
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.stops import Stops
 from kalshi_ray.train.validation import Judge, Pending, Verdict
@@ -36,7 +37,7 @@ class Ending:
     """How the loop ended."""
 
     status: Status
-    why: str  # empty where all steps were made
+    why: str  # empty where all steps were made; every market was played where a sampler gives each once
     steps: int  # over the whole life of the run
     seconds: float  # likewise
 
@@ -58,9 +59,7 @@ class Loop:
         self.settings, self.folder, self.algorithm, self.about = settings, folder, algorithm, about
         self.judge, self.stops, self.report = judge, stops, report
         self.steps = self.began_at = about.steps
-        self.progress = Progress(folder.path / PROGRESS)
-        before = folder.lines(PROGRESS)
-        self.progress.last = before[-1] if before else {}
+        self.progress = Progress.of(folder, settings)
         self.scores = scores_of(folder)
         self.verdict: tuple[int, Verdict] | None = None  # of the last iteration alone
         self.pending: tuple[int, Pending] | None = None
@@ -68,6 +67,7 @@ class Loop:
         self._restarts = self.progress.last.get("restarts", 0.0)
         self._clock = time.perf_counter() - self.progress.last.get("seconds", 0.0)
         self._empty = 0
+        self._played_out = False  # by a sampler that plays each market once
 
     def iterate(self) -> Ending:
         """Update until there is a reason to stop. Every checkpoint is whole when this returns or raises."""
@@ -79,6 +79,7 @@ class Loop:
             ending = self._ending()
             self._keep(ending)
         self._take_verdict()
+        self.progress.close()
         return Ending(*ending, self.steps, self.seconds)
 
     @property
@@ -90,6 +91,7 @@ class Loop:
         """One iteration: sample, learn, and write down what came of it."""
         result = one_iteration(self.algorithm)
         sampled = int(result.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+        self._played_out = result.get(ENV_RUNNER_RESULTS, {}).get(MARKET, {}).get(PLAYING) == 0
         self.verdict = None
         self._empty = 0 if sampled > self.steps else self._empty + 1
         if self._empty:
@@ -115,6 +117,8 @@ class Loop:
     def _ending(self) -> tuple[Status, str] | None:
         if self.steps >= self.settings.steps:
             return "finished", ""
+        if self._played_out:
+            return "finished", "every market was played"
         if self.stops.why:
             return "stopped", self.stops.why
         if self.verdict is not None:

@@ -10,21 +10,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
-from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME, SAMPLE_TIMER, WEIGHTS_SEQ_NO
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED, NUM_ENV_STEPS_SAMPLED_LIFETIME, SAMPLE_TIMER, WEIGHTS_SEQ_NO
 
+from kalshi_ray.errors import DataError
 from kalshi_ray.policy.inference import best_legal, draw_legal
 from kalshi_ray.policy.towers import MASKED
+from kalshi_ray.train.diagnostics import Diagnostics
 from kalshi_ray.train.rollout import Rollout, to_episodes
 from kalshi_ray.train.sources import EnvSource, MaskedVectorEnv, RowsEnv, Spaces
 
 MARKET = "market"
 """Key of our own metrics and of our own part of the runner's state."""
 
-SUMMED = (
-    "reward_sum", "steps", "fills", "maker_fills", "traded", "fees", "refund", "spread_cost", "orders_sent",
-    "orders_filled", "refused", "clipped", "max_drawdown", "terminated",
-)  # fmt: skip
-"""Fields of an EPISODE record that are summed over the episodes of an iteration."""
+PLAYING = "playing"
+"""Key in it: rows that have an episode; none of them where the sampler has run out and all is played."""
+
+TALLIES = "tallies"
+"""Key in it: what every runner has counted since the last result, a list of `Tally`."""
 
 
 def runner_seed(seed: int, worker_index: int, *, evaluation: bool) -> int:
@@ -56,8 +58,8 @@ class MarketRunner(SingleAgentEnvRunner):
         self._ramp_steps = 0 if self.config.in_evaluation else int(options["ramp_steps"])
         self._batch = self.rows.new_batch()
         self._needs_initial_reset = True
-        self._sums = dict.fromkeys(SUMMED, 0.0)
-        self._counted = {"steps": 0, "reward": 0.0, "holds": 0, "free": 0, "episodes": 0}
+        features = [str(feature["name"]) for feature in source.describe().contract.observation.table]
+        self._diagnostics = Diagnostics(self.rows, features)
 
     @property
     def rows(self) -> RowsEnv:
@@ -124,6 +126,7 @@ class MarketRunner(SingleAgentEnvRunner):
         rollout.observation[0], rollout.mask[0] = self._batch.observation, self._batch.mask
         ends: list[NDArray[np.int64]] = []
         last: list[tuple[NDArray[np.float32], NDArray[np.bool_]]] = []
+        self._diagnostics.begin(steps)
         with torch.inference_mode():
             for t in range(steps):
                 self._decide(rollout, t, explore, random_actions)
@@ -137,11 +140,11 @@ class MarketRunner(SingleAgentEnvRunner):
                     elapsed=rollout.elapsed[t],
                 )
                 self.rows.step_into(rollout.action[t], batch)
+                self._diagnostics.after(t)
                 ended = np.flatnonzero(rollout.terminated[t] | rollout.truncated[t])
                 if len(ended):
                     ends.append(np.stack([np.full(len(ended), t), ended], axis=1))
                     last.append((batch.final_observation[ended], batch.final_mask[ended]))
-        self._batch.observation[:], self._batch.mask[:] = rollout.observation[steps], rollout.mask[steps]
         if ends:
             rollout = replace(
                 rollout,
@@ -150,6 +153,7 @@ class MarketRunner(SingleAgentEnvRunner):
                 last_mask=np.concatenate([legal for _, legal in last]),
             )
         self._count(rollout)
+        self._batch.observation[:], self._batch.mask[:] = rollout.observation[steps], rollout.mask[steps]
         return rollout
 
     def _columns(self, steps: int) -> Rollout:
@@ -185,30 +189,28 @@ class MarketRunner(SingleAgentEnvRunner):
             np.copyto(rollout.logits[t], np.where(mask, logits, np.float32(MASKED)))
 
     def _count(self, rollout: Rollout) -> None:
-        steps, ended = len(rollout), len(rollout.ends)
-        self._increase_sampled_metrics(steps, ended)
-        self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=steps)
-        free = rollout.mask[:-1].sum(axis=2) > 1
-        counted = self._counted
-        counted["steps"] += steps
-        counted["reward"] += float(rollout.reward.sum(dtype=np.float64))
-        counted["free"] += int(free.sum())
-        counted["holds"] += int((free & (rollout.action == 0)).sum())
-        counted["episodes"] += ended
-        for record in self.rows.take_episodes():
+        before, episodes = int(self.num_env_steps_sampled_lifetime), self.rows.take_episodes()
+        self._increase_sampled_metrics(len(rollout), len(rollout.ends))
+        self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=len(rollout))
+        # RLlib asks for fragments until it has counted a batch: what stood still counts there, and nowhere else.
+        self.metrics.log_value(NUM_ENV_STEPS_SAMPLED, rollout.action.size - len(rollout), reduce="sum")
+        for record in episodes:
             self._log_episode_metrics(int(record["steps"]), float(record["reward_sum"]), 0.0)
-            for name in SUMMED:
-                self._sums[name] += float(record[name])
+        try:
+            self._diagnostics.finish(rollout, episodes, steps=before)
+        except DataError as failure:
+            if not self.worker_index:
+                raise
+            # RLlib would restart a remote runner that fails, again and again, and drop what it says: the driver gets
+            # the failure with the metrics and raises it, and a fragment that nobody will learn from.
+            self._diagnostics.tally.failures.append(failure)
+            for values in (rollout.observation, rollout.last_observation, rollout.reward):
+                np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
     def get_metrics(self) -> Any:
-        """Metrics since the last call. `market/...` are sums and always there; the learner's driver forms ratios."""
-        for name, count in self._counted.items():
-            self.metrics.log_value((MARKET, name), count, reduce="sum")
-            self._counted[name] = 0
-        for name, total in self._sums.items():
-            self.metrics.log_value((MARKET, "episode", name), total, reduce="sum")
-            self._sums[name] = 0.0
-        self.metrics.log_value((MARKET, "cost_share"), self.cost_share, window=1)
+        """Metrics since the last call; our own are one `Tally` a runner, which the driver turns into figures."""
+        self.metrics.log_value((MARKET, PLAYING), int(self.rows.playing.sum()), reduce="sum")
+        self.metrics.log_value((MARKET, TALLIES), self._diagnostics.take(self.cost_share), reduce="item_series")
         return self.metrics.reduce()
 
     def market_state(self) -> dict[str, Any]:
