@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
@@ -18,7 +19,7 @@ from kalshi_ray.core.jit import kernel
 from kalshi_ray.errors import ContractError
 from kalshi_ray.policy.protocol import PolicyState, keyed_uniform
 
-BLOCK = 4  # rows that share one pass over the weights
+BLOCK = 32  # rows that share one pass over the weights
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Network:
         """F, features of an observation."""
         return int(self.sizes[0])
 
+    @cached_property
+    def widest(self) -> int:
+        """Numbers in the widest layer."""
+        return int(self.sizes.max())
+
     @property
     def actions(self) -> int:
         """A, ids of the action space."""
@@ -61,7 +67,7 @@ class Network:
         if observation.ndim != 2 or observation.shape[1] != self.inputs:
             raise ContractError(f"observations of shape {observation.shape}, the network takes [B, {self.inputs}]")
         out = np.empty((len(observation), self.actions), np.float32)
-        scratch = np.empty((2, BLOCK, int(self.sizes.max())), np.float32)
+        scratch = np.empty((2, max(1, min(BLOCK, len(observation))), self.widest), np.float32)
         run_layers(observation, self.sizes, self.weights, self.biases, self.tanh, scratch, out)
         return out
 
@@ -104,22 +110,23 @@ def run_layers(
     scratch: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Logits of `observation` [B, F] into `out` [B, A]; `scratch` is [2, BLOCK, widest layer]."""
+    """Logits of `observation` [B, F] into `out` [B, A]; `scratch` is [2, rows that share a pass, widest layer]."""
     layers = sizes.shape[0] - 1
     rows = observation.shape[0]
-    for first in range(0, rows, 4):
-        count = min(4, rows - first)
-        for r in range(4):
+    block = scratch.shape[1]
+    for first in range(0, rows, block):
+        count = min(block, rows - first)
+        for r in range(count):
             for i in range(sizes[0]):
-                # A row that is not there repeats the last one: never uninitialised numbers.
-                scratch[0, r, i] = observation[first + min(r, count - 1), i]
+                scratch[0, r, i] = observation[first + r, i]
         w_start = 0
         b_start = 0
         for layer in range(layers):
             inputs = sizes[layer]
             outputs = sizes[layer + 1]
-            into = scratch[1 - layer % 2]
-            _dense(scratch[layer % 2], weights, w_start, inputs, outputs, biases[b_start : b_start + outputs], into)
+            into = scratch[1 - layer % 2, :count]
+            bias = biases[b_start : b_start + outputs]
+            _dense(scratch[layer % 2, :count], weights, w_start, inputs, outputs, bias, into)
             w_start += inputs * outputs
             b_start += outputs
             if layer < layers - 1:
@@ -139,32 +146,40 @@ def _dense(
     bias: NDArray[np.float32],
     y: NDArray[np.float32],
 ) -> None:
-    y0 = y[0, :outputs]
-    y1 = y[1, :outputs]
-    y2 = y[2, :outputs]
-    y3 = y[3, :outputs]
-    for j in range(outputs):
-        y0[j] = bias[j]
-        y1[j] = bias[j]
-        y2[j] = bias[j]
-        y3[j] = bias[j]
-    for i in range(inputs):
-        row = weights[start + i * outputs : start + (i + 1) * outputs]
-        x0 = x[0, i]
-        x1 = x[1, i]
-        x2 = x[2, i]
-        x3 = x[3, i]
+    """y = bias + x W, added up input by input; eight inputs in a pass, so that sums stay in registers."""
+    for r in range(x.shape[0]):
         for j in range(outputs):
-            weight = row[j]
-            y0[j] += x0 * weight
-            y1[j] += x1 * weight
-            y2[j] += x2 * weight
-            y3[j] += x3 * weight
+            y[r, j] = bias[j]
+    whole = inputs - inputs % 8
+    for i in range(0, whole, 8):
+        at = start + i * outputs
+        w0 = weights[at : at + outputs]
+        w1 = weights[at + outputs : at + 2 * outputs]
+        w2 = weights[at + 2 * outputs : at + 3 * outputs]
+        w3 = weights[at + 3 * outputs : at + 4 * outputs]
+        w4 = weights[at + 4 * outputs : at + 5 * outputs]
+        w5 = weights[at + 5 * outputs : at + 6 * outputs]
+        w6 = weights[at + 6 * outputs : at + 7 * outputs]
+        w7 = weights[at + 7 * outputs : at + 8 * outputs]
+        for r in range(x.shape[0]):
+            sums = y[r]
+            x0, x1, x2, x3 = x[r, i], x[r, i + 1], x[r, i + 2], x[r, i + 3]
+            x4, x5, x6, x7 = x[r, i + 4], x[r, i + 5], x[r, i + 6], x[r, i + 7]
+            for j in range(outputs):
+                half = (((sums[j] + x0 * w0[j]) + x1 * w1[j]) + x2 * w2[j]) + x3 * w3[j]
+                sums[j] = (((half + x4 * w4[j]) + x5 * w5[j]) + x6 * w6[j]) + x7 * w7[j]
+    for i in range(whole, inputs):
+        weight = weights[start + i * outputs : start + (i + 1) * outputs]
+        for r in range(x.shape[0]):
+            sums = y[r]
+            x0 = x[r, i]
+            for j in range(outputs):
+                sums[j] += x0 * weight[j]
 
 
 @kernel
 def _activate(y: NDArray[np.float32], outputs: int, tanh: bool) -> None:
-    for r in range(4):
+    for r in range(y.shape[0]):
         for j in range(outputs):
             if tanh:
                 y[r, j] = np.float32(np.tanh(np.float64(y[r, j])))

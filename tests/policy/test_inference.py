@@ -119,3 +119,22 @@ def test_layers_that_do_not_join_are_refused() -> None:
     zeros = [(np.zeros((5, 4), np.float32), np.zeros(5, np.float32)), (np.zeros((2, 6), np.float32), np.zeros(2))]
     with pytest.raises(ContractError, match="5 outputs meet 6 inputs"):
         Network.pack(zeros, activation="relu")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 31, 32, 33, 65])
+def test_any_number_of_rows_is_decided(rows: int) -> None:
+    network, state = towers()[1], states(max(rows, 1))
+    seen = state.observation[:rows]
+    expected = [network.logits(one[None])[0] for one in seen]
+    assert network.logits(seen).tobytes() == b"".join(one.tobytes() for one in expected)
+
+
+def test_sums_are_added_input_by_input_in_float32() -> None:
+    """The order is part of the meaning: stored probes and other builds of the kernel must give the same bits."""
+    draw = np.random.default_rng(3)
+    weight, bias = draw.normal(size=(5, 19)).astype(np.float32), draw.normal(size=5).astype(np.float32)
+    seen = draw.normal(size=(3, 19)).astype(np.float32)
+    expected = np.tile(bias, (3, 1))
+    for i in range(19):
+        expected = expected + seen[:, i : i + 1] * weight[:, i]
+    assert Network.pack([(weight, bias)], activation="relu").logits(seen).tobytes() == expected.tobytes()
