@@ -63,7 +63,7 @@ def build_batch(
     `plain`: leave the advantages as they are, instead of giving them mean 0 and deviation 1.
     """
     rollouts = [item if isinstance(item, Rollout) else rollout_of_episode(item) for item in items]
-    if not rollouts:
+    if not any(len(rollout) for rollout in rollouts):
         raise DataError("the learner got nothing to learn from: no runner returned a step")
     parts = []
     for rollout, (value, after) in zip(rollouts, _values(rollouts, values)):
@@ -74,18 +74,18 @@ def build_batch(
         reward = rollout.reward * factor if tau_s > 0.0 else rollout.reward
         advantages(reward, value, after, cut, factor, gae_lambda, estimate)
         parts.append((rollout, estimate, value))
-    estimate = np.concatenate([part[1].ravel() for part in parts])
-    value = np.concatenate([part[2].ravel() for part in parts])
+    estimate = np.concatenate([rollout.played(found) for rollout, found, _ in parts])
+    value = np.concatenate([rollout.played(found) for rollout, _, found in parts])
     if not np.isfinite(estimate).all():
         raise DataError("an advantage is not finite", remedy="A reward, an observation or a weight is not finite")
     target = estimate + value
     spread = float(target.var())
     scaled = estimate if plain else (estimate - estimate.mean()) / (estimate.std() + np.float32(1e-8))
     return TrainBatch(
-        observation=_joined([r.observation[:-1] for r in rollouts]),
-        illegal=~_joined([r.mask[:-1] for r in rollouts]),
-        action=_joined([r.action[..., None] for r in rollouts]),
-        logp=torch.from_numpy(np.concatenate([r.logp.ravel() for r in rollouts])),
+        observation=_joined([r.played(r.observation[:-1]) for r in rollouts]),
+        illegal=~_joined([r.played(r.mask[:-1]) for r in rollouts]),
+        action=_joined([r.played(r.action)[:, None] for r in rollouts]),
+        logp=torch.from_numpy(np.concatenate([r.played(r.logp) for r in rollouts])),
         advantage=torch.from_numpy(scaled),
         target=torch.from_numpy(target),
         explained_variance=1.0 - float(estimate.var()) / spread if spread > 0.0 else 0.0,

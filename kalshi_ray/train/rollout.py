@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -14,6 +15,8 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.env.utils.infinite_lookback_buffer import InfiniteLookbackBuffer
 
 from kalshi_ray.policy.network import ACTION_MASK, OBSERVATION
+
+K = TypeVar("K", bound=np.generic)
 
 ELAPSED = "elapsed"
 
@@ -38,8 +41,21 @@ class Rollout:
     last_mask: NDArray[np.bool_]  # [N, A]
     logits: NDArray[np.float32] | None = None  # [T, B, A] masked; only where episodes are asked for
 
+    @cached_property
+    def alive(self) -> NDArray[np.bool_]:
+        """[T, B] steps that were played. A row whose sampler has run out stands still: no time passes in it."""
+        return (self.elapsed > 0.0) | self.terminated | self.truncated
+
+    def played(self, column: NDArray[K]) -> NDArray[K]:
+        """A column [T, B, …] as [N, …], without the steps in which a row stood still; copied only if there are any."""
+        return column.reshape(-1, *column.shape[2:]) if len(self) == self.action.size else column[self.alive]
+
     def __len__(self) -> int:
-        return int(self.action.size)
+        return self._count
+
+    @cached_property
+    def _count(self) -> int:
+        return int(self.alive.sum())
 
     def env_steps(self) -> int:
         """Steps of the environment (RLlib asks for this name)."""
@@ -68,7 +84,7 @@ def _pieces(rollout: Rollout, row: int) -> Iterator[tuple[int, int, int]]:
         stop = int(rollout.ends[index, 0]) + 1
         yield start, stop, int(index)
         start = stop
-    if start < rollout.action.shape[0]:
+    if start < rollout.action.shape[0] and rollout.alive[start, row]:  # a row that stands still goes on so
         yield start, rollout.action.shape[0], -1
 
 

@@ -72,9 +72,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     seed: int = 0
     # Env runners as processes of their own; 0: one inside this process.
     runners: int = 0
-    # Which market a row takes next.
+    # Which market a row takes next; easy-to-hard is a curriculum, each-once ends when every market was played.
     sampler: SamplerName = "random"
-    # Decisions of a training episode, where env.max_decisions says nothing.
+    # Decisions of a training episode, where env.max_decisions says nothing; each-once plays markets whole.
     episode: int = 2_000
     # How the bundle decides.
     decide: Literal["greedy", "sampled"] = "greedy"
@@ -165,11 +165,15 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return network_settings(self.resolved().network)
 
     def training_env(self, env: EnvSettings) -> EnvSettings:
-        """The environment as training sees it: starts anywhere, bounded episodes, the preset's reward unit."""
+        """The environment as training sees it: starts anywhere, bounded episodes, the preset's reward unit.
+
+        Where each market is played once, it is played whole.
+        """
+        once = self.sampler == "each-once"
         return msgspec.structs.replace(
             env,
-            start="random",
-            max_decisions=env.max_decisions or self.episode,
+            start="whole" if once else "random",
+            max_decisions=env.max_decisions or (0 if once else self.episode),
             reward_unit=self.resolved().reward_unit,
         )
 
@@ -221,6 +225,13 @@ def _check_names(settings: TrainSettings, numbers: Hyperparameters) -> None:
 
 
 def _check_fit(settings: TrainSettings, numbers: Hyperparameters) -> None:
+    if settings.sampler == "each-once" and (settings.runners > 1 or "stock" in (settings.runner, settings.learner)):
+        raise ConfigError(
+            "train.sampler = each-once gives every market once in one order and then ends: that takes one env runner, "
+            f"ours, and our learner; train.runners = {settings.runners}, train.runner = {settings.runner}, "
+            f"train.learner = {settings.learner}",
+            remedy="Set train.runners to 0 or 1 and both to fast, or choose another sampler",
+        )
     runners = max(1, settings.runners)
     if numbers.batch % (numbers.rows * runners) or numbers.minibatch > numbers.batch:
         raise ConfigError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
 
 from kalshi_ray.core.tape import ViewPack
+from kalshi_ray.data.joined import first_views
 from kalshi_ray.data.view_store import get_pack
 from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.env.samplers import SamplerName, ViewSampler
@@ -28,6 +30,10 @@ class RowsEnv(Protocol):
     num_envs: int
     single_observation_space: Any  # Box
     single_action_space: Any  # Discrete
+
+    @property
+    def playing(self) -> NDArray[np.bool_]:
+        """[B] rows that have an episode; all of them, unless the sampler has run out."""
 
     def new_batch(self) -> Any:
         """Arrays for one step: a dataclass of `observation`, `mask`, `reward`, `terminated`, `truncated`,
@@ -86,6 +92,27 @@ class Described:
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """One session in a pack: which of its views it brought, and what a bundle records of it."""
+
+    id: str
+    checksum: str
+    depth: str
+    sizes: str
+    first: int  # of its views in the pack
+    views: int
+
+    @classmethod
+    def of(cls, packs: Sequence[ViewPack]) -> tuple[Recorded, ...]:
+        """The sessions of packs that are joined in this order."""
+        firsts = first_views(packs).tolist()
+        return tuple(
+            cls(pack.session, pack.checksum, pack.depth, pack.sizes, first, len(pack.views))
+            for pack, first in zip(packs, firsts, strict=True)
+        )
+
+
+@dataclass(frozen=True)
 class MarketSource:
     """Rows over the chosen views of one pack. The pack may be a reference into the object store: put once."""
 
@@ -93,6 +120,8 @@ class MarketSource:
     settings: EnvSettings
     views: tuple[int, ...]  # of the pack; those to train on
     sampler: SamplerName = "random"
+    ratings: tuple[float, ...] | None = None  # of each of `views`, for samplers that go by one (`train.curricula`)
+    sessions: tuple[Recorded, ...] = ()  # that the pack is joined from; none: it is one session
 
     def make(self, rows: int, seed: int) -> MarketVectorEnv:
         """`rows` fresh rows whose draws depend on `seed` alone."""
@@ -103,28 +132,37 @@ class MarketSource:
                 f"{len(chosen)} markets to train on, of {len(pack.views)} in session {pack.session}",
                 remedy="`kalshi-ray sessions analyze` shows why each market was left out",
             )
-        sampler = ViewSampler(pack, chosen, order=self.sampler, seed=seed, anywhere=self.settings.start == "random")
+        sampler = ViewSampler(
+            pack,
+            chosen,
+            order=self.sampler,
+            seed=seed,
+            anywhere=self.settings.start == "random",
+            ratings=None if self.ratings is None else np.array(self.ratings),
+        )
         return MarketVectorEnv(pack, self.settings, num_envs=rows, seed=seed, sampler=sampler)
 
     def describe(self) -> Described:
         """What a bundle records of it."""
         pack = self._views_of()
         return Described(
-            sessions=[
-                {
-                    "id": pack.session,
-                    "checksum": pack.checksum,
-                    "markets": len(self.views),
-                    "depth": pack.depth,
-                    "sizes": pack.sizes,
-                    "tickers": [pack.tickers[view] for view in self.views],
-                }
-            ],
+            sessions=[self._described(pack, one) for one in self.sessions or Recorded.of([pack])],
             env=msgspec.to_builtins(self.settings),
             contract=contract_of(self.settings.action_space, self.settings.observation),
             reward=self.settings.reward,
             fill_model=self.settings.fill_model,
         )
+
+    def _described(self, pack: ViewPack, session: Recorded) -> dict[str, Any]:
+        own = [view for view in self.views if session.first <= view < session.first + session.views]
+        return {
+            "id": session.id,
+            "checksum": session.checksum,
+            "markets": len(own),
+            "depth": session.depth,
+            "sizes": session.sizes,
+            "tickers": [pack.tickers[view] for view in own],
+        }
 
     def _views_of(self) -> ViewPack:
         return self.pack if isinstance(self.pack, ViewPack) else get_pack(self.pack)

@@ -114,6 +114,46 @@ def single_row(reward: list[float], elapsed: list[float]) -> Rollout:
     )
 
 
+def idle_from(one: Rollout, step: int, row: int) -> Rollout:
+    """The rollout with one row that ends at `step` - 1 and then stands still, showing whatever it shows."""
+    reward, elapsed, truncated, terminated = (
+        getattr(one, name).copy() for name in ("reward", "elapsed", "truncated", "terminated")
+    )
+    reward[step:, row] = elapsed[step:, row] = 0.0
+    truncated[step:, row] = terminated[step:, row] = False
+    truncated[step - 1, row], terminated[step - 1, row] = True, False
+    ends = np.argwhere(terminated | truncated)
+    last = one.observation[ends[:, 0] + 1, ends[:, 1]]
+    return replace(
+        one, reward=reward, elapsed=elapsed, truncated=truncated, terminated=terminated, ends=ends,
+        last_observation=last, last_mask=np.ones((len(ends), A), bool),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("step", [1, 7])
+def test_a_row_that_stands_still_teaches_nothing_and_changes_nothing(step: int) -> None:
+    one = idle_from(rollout(), step, 2)
+    assert len(one) == T * B - (T - step) and one.env_steps() == len(one)
+    batch = built([one])
+    strange = replace(one, observation=one.observation.copy(), logp=one.logp.copy())
+    strange.observation[step + 1 :, 2], strange.logp[step:, 2] = 99.0, 99.0
+    for built_batch in (batch, built([strange])):
+        assert len(built_batch) == len(one)
+        for name in ("observation", "illegal", "action", "logp", "advantage", "target"):
+            assert torch.equal(getattr(batch, name), getattr(built_batch, name)), name
+    space = masked_space(gym.spaces.Box(-np.inf, np.inf, (F,), np.float32), A)
+    episodes = to_episodes(one, space, gym.spaces.Discrete(A))
+    assert sum(len(episode) for episode in episodes) == len(one)
+
+
+def test_rows_that_all_stand_still_are_nothing_to_learn_from() -> None:
+    one = rollout()
+    nothing = {name: np.zeros((T, B), bool) for name in ("terminated", "truncated")}
+    still = replace(one, elapsed=np.zeros((T, B), np.float32), **nothing)
+    with pytest.raises(DataError, match="nothing to learn"):
+        built([still])
+
+
 def test_a_reward_that_is_not_finite_stops_the_update() -> None:
     broken = rollout()
     reward = broken.reward.copy()
