@@ -98,7 +98,7 @@ class Registry:
 
     def has(self, model: str) -> bool:
         """Whether a model of this id is there, whole or not."""
-        return bool(self._files.sizes(f"{MODELS}/{model}"))
+        return model in self.ids()
 
     def contents(self, model: str) -> Contents:
         """The bytes of a registered bundle, unchecked."""
