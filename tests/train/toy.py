@@ -95,6 +95,10 @@ class ToyRows:
             np.zeros((b, ACTIONS), np.bool_), np.ones(b, np.float32),
         )  # fmt: skip
 
+    @property
+    def playing(self) -> NDArray[np.bool_]:
+        return np.ones(self.num_envs, np.bool_)
+
     def reset_into(self, batch: Batch) -> None:
         _reset_all(self.rows, self.length, batch.observation, batch.mask)
 
