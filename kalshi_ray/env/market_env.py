@@ -23,7 +23,7 @@ from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.core.trader import trader_dtype
 from kalshi_ray.core.venue import venue_dtype
 from kalshi_ray.env.kernel import BY_ACTION, BY_QUOTE, LEAVE, START, play_rows
-from kalshi_ray.env.records import EPISODE, FILL, PROGRESS
+from kalshi_ray.env.records import EPISODE, FILL, PROGRESS, joined
 from kalshi_ray.env.samplers import DONE, Listener, Sampler, ViewSampler
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.errors import DataError, NothingToDo, UsageError
@@ -192,7 +192,7 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
     def _check_actions(self, actions: NDArray[np.int64]) -> None:
         if actions.shape != (self.num_envs,) or actions.dtype != np.int64:
             raise UsageError(f"actions must be int64 of shape ({self.num_envs},), got {actions.dtype} {actions.shape}")
-        if actions.min() < 0 or actions.max() >= self._actions.size:
+        if actions.view(np.uint64).max() >= self._actions.size:  # seen unsigned, a negative id is a large one
             raise UsageError(
                 f"action {int(actions.max() if actions.min() >= 0 else actions.min())} is not in "
                 f"{self._actions.name}, which has ids 0 to {self._actions.size - 1}"
@@ -256,13 +256,13 @@ class MarketVectorEnv(gym.vector.VectorEnv[NDArray[np.float32], NDArray[np.int64
 
     def take_fills(self) -> NDArray[np.void]:
         """FILL records since the last call, in the order in which they were heard; needs `log_fills`."""
-        taken = np.concatenate(self._kept_fills) if self._kept_fills else np.zeros(0, FILL)
+        taken = joined(self._kept_fills, FILL)
         self._kept_fills.clear()
         return taken
 
     def take_episodes(self) -> NDArray[np.void]:
         """EPISODE records finished since the last call."""
-        taken = np.concatenate(self._kept_episodes) if self._kept_episodes else np.zeros(0, EPISODE)
+        taken = joined(self._kept_episodes, EPISODE)
         self._kept_episodes.clear()
         return taken
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 # Where a row stands on its tape, and what to play next.
 PROGRESS = np.dtype(
@@ -93,3 +96,13 @@ REWARD = np.dtype(
     ],
     align=True,
 )
+
+
+def joined(chunks: Sequence[NDArray[np.void]], dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    """The records of all chunks in order, [sum of lengths]; numpy would compare their fields pair by pair."""
+    every = np.empty(sum(map(len, chunks)), dtype)
+    at = 0
+    for chunk in chunks:
+        every[at : at + len(chunk)] = chunk
+        at += len(chunk)
+    return every

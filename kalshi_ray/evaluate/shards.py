@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.core.units import MICROSECOND, MILLISECOND
 from kalshi_ray.env.market_env import Batch, MarketVectorEnv
-from kalshi_ray.env.records import EPISODE, FILL
+from kalshi_ray.env.records import EPISODE, FILL, joined
 from kalshi_ray.env.samplers import DONE
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.errors import DataError
 from kalshi_ray.evaluate.account import DAY
 from kalshi_ray.evaluate.markouts import mids_around
+from kalshi_ray.evaluate.watch import Curve, count_answers
 from kalshi_ray.policy.protocol import Policy, PolicyState, decide, market_key
 
 
@@ -96,25 +97,11 @@ class Queue:
         self._at = state["at"]
 
 
-class _Curve:
-    """Equity by market on a grid of times; what is not seen at a time stands as it was last seen."""
-
-    def __init__(self, times: NDArray[np.int64], markets: int) -> None:
-        self.times = times
-        self._value = np.zeros((markets, len(times)), np.int64)
-        self._seen = np.zeros((markets, len(times)), np.bool_)
-
-    def note(self, market: NDArray[np.int64], ns: NDArray[np.int64], gain: NDArray[np.int64]) -> None:
-        """`gain` micros above the bankroll at `ns`, by market."""
-        column = np.minimum(np.searchsorted(self.times, ns), len(self.times) - 1)
-        self._value[market, column], self._seen[market, column] = gain, True
-
-    def total(self, markets: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Sum over markets at each time, [G]."""
-        last = np.where(self._seen[markets], np.arange(len(self.times)), -1)
-        last = np.maximum.accumulate(last, axis=1)
-        value = np.take_along_axis(self._value[markets], np.maximum(last, 0), axis=1)
-        return np.asarray(np.where(last >= 0, value, 0).sum(axis=0), np.int64)
+def rows_for(pack: ViewPack, shard: Shard, most: int) -> int:
+    """How many markets to play at a time: no more than keep every row busy until the longest market is through."""
+    steps = pack.views["steps"][shard.views].astype(np.int64)
+    busy = -(-int(steps.sum()) // max(1, int(steps.max())))
+    return max(1, min(most, len(steps), busy))
 
 
 class _Run:
@@ -133,15 +120,17 @@ class _Run:
     ) -> None:
         self.pack, self.policy, self.shard = pack, policy, shard
         self.queue = Queue(pack, shard)
-        count = min(rows, len(shard.views))
+        count = rows_for(pack, shard, rows)
         own_seed = int(np.random.SeedSequence([seed, shard.index]).generate_state(1)[0])
         self.env = MarketVectorEnv(pack, settings, num_envs=count, seed=own_seed, sampler=self.queue, log_fills=True)
         self.keys = np.array([market_key(pack.tickers[view]) for view in shard.views], np.uint64)
         self.bankroll = int(settings.rules()["bankroll"][0])
-        self.curve = _Curve(times, len(shard.views))
+        self.curve = Curve(times, len(shard.views), count)
         self.actions = np.zeros(self.env.actions.size if policy.needs == "actions" else 0, np.int64)
         self.decision = np.zeros(count, np.int64)
         self.current = np.zeros(count, np.int64)  # which market each row plays, DONE: none
+        self.current_keys = np.zeros(count, np.uint64)
+        self.playing = 0  # rows that have a market
         self.episodes: list[tuple[int, np.void]] = []
         self.fills: list[NDArray[np.void]] = []
         self.owners: list[NDArray[np.int64]] = []
@@ -153,25 +142,22 @@ class _Run:
         env.reset_into(batch)
         for row in range(len(self.current)):
             self._move_on(row)
-        while (self.current != DONE).any():
-            self._step(batch)
-
-    def _step(self, batch: Batch) -> None:
-        rows, playing = self.env.rows, self.current != DONE
-        market = np.maximum(self.current, 0)
-        self.curve.note(self.current[playing], rows["now_ns"][playing], rows["equity"][playing] - self.bankroll)
         state = PolicyState(
-            batch.observation, batch.mask, rows, self.decision, self.keys[market],
-            self.env.settings.action_space, self.env.settings.observation,
+            batch.observation, batch.mask, env.rows, self.decision, self.current_keys,
+            env.settings.action_space, env.settings.observation,
         )  # fmt: skip
+        while self.playing:
+            self._step(batch, state)
+
+    def _step(self, batch: Batch, state: PolicyState) -> None:
         answer = decide(self.policy, state)
         if self.policy.needs == "actions":
-            self.actions += np.bincount(answer[playing], minlength=len(self.actions))
             self.env.step_into(answer, batch)
+            count_answers(answer, self.current, self.actions)
         else:
             self.env.step_quotes_into(answer, batch)
         self.decision += 1
-        if (batch.terminated | batch.truncated)[playing].any():
+        if self.curve.follow(state.rows, self.current, self.bankroll, batch):
             self._collect()
 
     def _collect(self) -> None:
@@ -183,20 +169,26 @@ class _Run:
             row = int(episode["row"])
             market = int(self.current[row])
             self.episodes.append((market, episode))
-            gain = np.array([episode["equity_end"] - self.bankroll])
-            self.curve.note(np.array([market]), np.array([episode["ended_ns"]]), gain)
+            self.curve.note(market, int(episode["ended_ns"]), int(episode["equity_end"]) - self.bankroll)
+            self.playing -= 1
             self._move_on(row)
 
     def _move_on(self, row: int) -> None:
-        self.current[row] = self.queue.given[row].popleft()
-        self.decision[row] = 0
-        if self.current[row] != DONE and not self.env.playing[row]:
-            ticker = self.pack.tickers[self.shard.views[self.current[row]]]
+        market = self.queue.given[row].popleft()
+        self.current[row], self.decision[row] = market, 0
+        if market == DONE:
+            return
+        view = self.shard.views[market]
+        if not self.env.playing[row]:
             raise DataError(
-                f"{ticker} has {self.pack.views['steps'][self.shard.views[self.current[row]]]} decision points by its "
-                "view and none in the environment",
+                f"{self.pack.tickers[view]} has {self.pack.views['steps'][view]} decision points by its view and none "
+                "in the environment",
                 remedy="Judge with the decision settings that the views were built for",
             )
+        self.playing += 1
+        self.current_keys[row] = self.keys[market]
+        self.curve.begin(row)
+        self.curve.note(market, int(self.env.rows["now_ns"][row]), int(self.env.rows["equity"][row]) - self.bankroll)
 
 
 def play(
@@ -215,7 +207,7 @@ def play(
     run.play()
     kept = dict(item for item in run.episodes if not _began_early(pack, shard, *item))
     market = np.array(sorted(kept), np.int32)
-    fills = np.concatenate([np.zeros(0, FILL), *run.fills])
+    fills = joined(run.fills, FILL)
     owner = np.concatenate([np.zeros(0, np.int64), *run.owners])
     chosen = np.flatnonzero(np.isin(owner, market))
     chosen = chosen[np.argsort(owner[chosen], kind="stable")]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from kalshi_ray.core.orders import QUOTE
 from kalshi_ray.core.units import DOLLAR
 from kalshi_ray.errors import ContractError, UnknownName, UsageError
+from kalshi_ray.policy.chance import GOLDEN, draw_keyed
 
 BASELINES: Mapping[str, str] = {
     "hold": "kalshi_ray.policy.baselines:Hold",
@@ -87,20 +88,9 @@ def keyed_uniform(
     seed: int, market: NDArray[np.uint64], decision: NDArray[np.int64], *, stream: int = 0
 ) -> NDArray[np.float64]:
     """Uniform draws in [0, 1), shape [B], that depend on seed, market, decision index and stream alone."""
-    key = np.uint64((seed + stream * int(_GOLDEN)) % 2**64)
-    mixed = _scramble(_scramble(market.astype(np.uint64) + key) ^ decision.astype(np.uint64))
-    return np.asarray((mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53)
-
-
-_GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)
-
-
-def _scramble(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of splitmix64: every input bit moves every output bit."""
-    value = value + _GOLDEN  # arrays of uint64 wrap, which is the point
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
-    return np.asarray(value ^ (value >> np.uint64(31)))
+    drawn = np.empty(len(market))
+    draw_keyed(np.uint64((seed + stream * GOLDEN) % 2**64), market, decision, drawn)
+    return drawn
 
 
 def load_policy(spec: str, *, bundles: Callable[[str], Policy] | None = None) -> Policy:
