@@ -86,11 +86,12 @@ class Diagnostics:
             self.tally.looked += self._rows.num_envs
 
     def finish(self, rollout: Rollout, episodes: NDArray[np.void], *, steps: int) -> None:
-        """Count the fragment. DataError where a number is none: `steps` of the run lay before it."""
+        """Count the fragment. DataError where a number is none: `steps` of the run lay before this iteration."""
         tally = self.tally
+        steps += int(tally.sums["steps"][0])
         found = count_decisions(
-            rollout.mask, rollout.action, rollout.logp, rollout.reward, rollout.alive, self._seen, self._sizes, self._weights,
-            self._logs, as_rows(tally.sums), as_rows(tally.by_action), as_rows(tally.by_bin), self._odd,
+            rollout.mask, rollout.action, rollout.logp, rollout.reward, rollout.alive, self._seen, self._sizes,
+            self._weights, self._logs, as_rows(tally.sums), as_rows(tally.by_action), as_rows(tally.by_bin), self._odd,
         )  # fmt: skip
         if found:
             tally.odd = np.unique(np.concatenate([tally.odd, self._odd[:found]]), axis=0)

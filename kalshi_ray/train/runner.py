@@ -204,8 +204,9 @@ class MarketRunner(SingleAgentEnvRunner):
             # RLlib would restart a remote runner that fails, again and again, and drop what it says: the driver gets
             # the failure with the metrics and raises it, and a fragment that nobody will learn from.
             self._diagnostics.tally.failures.append(failure)
-            for values in (rollout.observation, rollout.last_observation, rollout.reward):
-                np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+            for values in (rollout.observation, rollout.last_observation, rollout.reward, rollout.logp, rollout.logits):
+                if values is not None:
+                    np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
 
     def get_metrics(self) -> Any:
         """Metrics since the last call; our own are one `Tally` a runner, which the driver turns into figures."""
