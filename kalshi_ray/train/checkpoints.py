@@ -8,9 +8,9 @@ checkpoints/step-000000000000/   what RLlib writes (learner, optimizer, counters
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from collections.abc import Iterable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     source: str  # digest of markets and environment: the saved rows stand in the middle of them
     packages: dict[str, str]
     judged: bool = False  # a validation of these weights belongs to the run
+    digest: str = ""  # of every other file of the checkpoint
 
 
 def save_checkpoint(folder: Path, algorithm: Any, weights: Mapping[str, NDArray[np.float32]], about: About) -> Path:
@@ -58,7 +59,8 @@ def save_checkpoint(folder: Path, algorithm: Any, weights: Mapping[str, NDArray[
         remove(partial)
         algorithm.save_to_path(str(partial.absolute()))
         (partial / WEIGHTS).write_bytes(safetensors.numpy.save(dict(weights)))
-        (partial / ABOUT).write_bytes(msgspec.json.encode(about))
+        sealed = msgspec.structs.replace(about, digest=_digest(partial))
+        (partial / ABOUT).write_bytes(msgspec.json.encode(sealed))
         _push_to_disk(partial)
         partial.rename(target)
         _push_to_disk(folder, deep=False)
@@ -136,14 +138,14 @@ def require_same(name: str, saved: About, wanted: About) -> None:
 
 
 def restore_checkpoint(checkpoint: Path, algorithm: Any) -> None:
-    """Go on from a checkpoint. DataError if it is damaged."""
-    try:
-        algorithm.restore_from_path(str(checkpoint.absolute()))
-    except (OSError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
+    """Go on from a checkpoint. DataError if it is not, to the byte, what was written."""
+    said, found = _read_about(checkpoint).digest, _digest(checkpoint)
+    if said != found:
         raise DataError(
-            f"checkpoint {checkpoint} cannot be restored: {type(error).__name__} {error}",
-            remedy="Resume from an older one in the same folder",
-        ) from error
+            f"checkpoint {checkpoint} is not what was written: its files have digest {found}, expected {said}",
+            remedy="Resume from another one in the same folder",
+        )
+    algorithm.restore_from_path(str(checkpoint.absolute()))
 
 
 def _read_about(checkpoint: Path) -> About:
@@ -151,6 +153,16 @@ def _read_about(checkpoint: Path) -> About:
         return msgspec.json.decode((checkpoint / ABOUT).read_bytes(), type=About)
     except (OSError, msgspec.DecodeError) as error:
         raise DataError(f"{checkpoint / ABOUT} cannot be read: {error}") from error
+
+
+def _digest(folder: Path) -> str:
+    """Of the names and bytes of all files but run.json."""
+    found = sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != folder / ABOUT:
+            raw = path.read_bytes()
+            found.update(f"{path.relative_to(folder).as_posix()} {len(raw)}\n".encode() + raw)
+    return found.hexdigest()[:32]
 
 
 def _push_to_disk(folder: Path, *, deep: bool = True) -> None:

@@ -88,9 +88,9 @@ class RunFolder:
                 continue
         return found
 
-    def cut(self, steps: int) -> None:
+    def cut(self, steps: int, names: str = "*.jsonl") -> None:
         """Drop every line beyond `steps`: what comes after that point is going to happen again."""
-        for path in sorted(self.path.glob("*.jsonl")):
+        for path in sorted(self.path.glob(names)):
             kept = [line for line in self.lines(path.name) if line.get("steps", 0) <= steps]
             replace_file(path, b"".join(msgspec.json.encode(line) + b"\n" for line in kept))
 

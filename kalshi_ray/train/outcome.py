@@ -72,7 +72,7 @@ def write_bundle(settings: TrainSettings, source: EnvSource, folder: RunFolder, 
 
 def metrics_at(folder: RunFolder, steps: int) -> dict[str, float]:
     """What the run said of these weights: its line of progress, and their own validation where there was one."""
-    at = [line for line in folder.lines(PROGRESS) if line.get("steps") == steps]
+    at = [line for line in folder.lines(PROGRESS) if line.get("steps", 0) <= steps]
     found = {name: float(value) for name, value in (at[-1] if at else {}).items() if not name.startswith("validation_")}
     for line in folder.lines(VALIDATION):
         if line["steps"] == steps:

@@ -23,7 +23,7 @@ from kalshi_ray.train.checkpoints import (
     require_same,
     restore_checkpoint,
 )
-from kalshi_ray.train.folder import PROGRESS, RESULT, SETTINGS, RunFolder, owns, require_unused
+from kalshi_ray.train.folder import PROGRESS, RESULT, SETTINGS, VALIDATION, RunFolder, owns, require_unused
 from kalshi_ray.train.loop import Loop, Report
 from kalshi_ray.train.outcome import write_bundle
 from kalshi_ray.train.settings import TrainSettings
@@ -144,6 +144,8 @@ class Run:
                 earlier = [one for one in list_checkpoints(self.checkpoint.parent) if one <= self.checkpoint]
                 folder.take_over(RunFolder(self.checkpoint.parents[1]), earlier)
             folder.cut(self.about.steps)
+            if self.about.judged:  # the verdict on these weights was heard after the checkpoint: it is asked for again
+                folder.cut(self.about.steps - 1, VALIDATION)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         before = folder.read(SETTINGS)
         described = {

@@ -9,23 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.numpy
 
 from kalshi_ray.errors import ConfigError, ContractError, UnknownName
 from kalshi_ray.policy.inference import Network, best_legal
 from kalshi_ray.registry import load_bundle
-from kalshi_ray.registry.bundle import WEIGHTS
 from kalshi_ray.train.algorithm import build_config
 from kalshi_ray.train.checkpoints import list_checkpoints
-from kalshi_ray.train.run import TrainResult, train
 from kalshi_ray.train.progress import read_progress
 from kalshi_ray.train.ray_session import RaySettings, ray_session
+from kalshi_ray.train.run import TrainResult, train
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import Spaces
+from tests.train.runs import BATCH, SMALL, run, same, tensors
 from tests.train.toy import ToySource, oracle
 
-BATCH = 2_048
-SMALL: dict[str, Any] = {"rows": 32, "batch": BATCH, "minibatch": 512, "epochs": 2, "save_freq": 10 * BATCH}
 STOCK: dict[str, Any] = {"tau_s": 0.0, "cost_ramp": 0.0}
 
 
@@ -33,19 +30,6 @@ STOCK: dict[str, Any] = {"tau_s": 0.0, "cost_ramp": 0.0}
 def _ray() -> Iterator[None]:
     with ray_session(RaySettings(address="local", cpus=2, store_mib=100)):
         yield
-
-
-def run(folder: Path, *, batches: int = 2, resume_from: Path | None = None, **changes: Any) -> TrainResult:
-    settings = TrainSettings(**(SMALL | {"steps": batches * BATCH} | changes))
-    return train(settings, ToySource(length=100), run_dir=folder, resume_from=resume_from)
-
-
-def weights(result: TrainResult) -> dict[str, np.ndarray]:
-    return safetensors.numpy.load((result.bundle / WEIGHTS).read_bytes())
-
-
-def same(one: TrainResult, two: TrainResult) -> bool:
-    return (one.bundle / WEIGHTS).read_bytes() == (two.bundle / WEIGHTS).read_bytes()
 
 
 @pytest.mark.ray
@@ -172,7 +156,7 @@ def test_more_runners_than_cores_are_refused_instead_of_waiting_for_ever(tmp_pat
 @pytest.mark.ray
 def test_a_bundle_decides_as_the_module_it_came_from(trained: TrainResult) -> None:
     bundle = load_bundle(trained.bundle)
-    found = weights(trained)
+    found = tensors(trained.bundle)
     layers = [(found[f"layers.{i}.weight"], found[f"layers.{i}.bias"]) for i in range(3)]
     seen = np.random.default_rng(0).normal(size=(50, 54)).astype(np.float32)
     assert (bundle.network.logits(seen) == Network.pack(layers, activation="relu").logits(seen)).all()
