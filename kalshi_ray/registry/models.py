@@ -123,12 +123,14 @@ class Registry:
             self.move(alias, model, reason=reason or "registered", forced=forced)
         return model
 
-    def put(self, contents: Contents, location: str, *, extra: Contents | None = None) -> Bundle:
+    def put(self, contents: Contents, location: str, *, extra: Contents | None = None, model: str = "") -> Bundle:
         """Verify the bytes of a bundle and make them a model, with `extra` files beside it, whole or not at all.
 
-        Bytes of a model that is there already replace whatever is damaged of it.
+        Bytes of a model that is there already replace whatever is damaged of it. With `model`, it must have that id.
         """
         bundle = verified(contents, location)
+        if model and bundle.manifest.id != model:
+            raise ContractError(f"{location} calls itself {model} and holds the bundle {bundle.manifest.id}")
         model = bundle.manifest.id
         check_name("model id", model)
         with only_writer(self._files):

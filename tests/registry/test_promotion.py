@@ -10,36 +10,11 @@ import msgspec
 import pytest
 
 from kalshi_ray.errors import ConfigError, GateClosed, UnknownName, UsageError
-from kalshi_ray.evaluate.gates import Check, Gate
 from kalshi_ray.evaluate.report import EvaluationReport, to_json
-from kalshi_ray.registry import Registry, TestUse, contract_of, digest_of, open_registry
+from kalshi_ray.registry import Registry, TestUse, digest_of, open_registry
 from kalshi_ray.registry.promotion import Promotion, PromotionSettings, promote
-from tests.evaluate.reports import make_report
 from tests.registry.bundles import NOW, save
-
-HERE = contract_of("sized21", "obs54")
-
-
-def gate(name: Any, *, opened: bool) -> Gate:
-    check = Check(name="win rate", passed=opened, bound="above 52 %", reason="win rate is 40 %, expected above 52 %")
-    return Gate(name=name, fill_model="pessimistic", checks=(check,))
-
-
-def judged(
-    *, viable: bool = True, production: bool = True, name: str = "one", part: Any = "test", **data: Any
-) -> EvaluationReport:
-    """A real report about the model `name`, with the gates set."""
-    report = make_report(synthetic=False)
-    gates = (gate("viable", opened=viable), gate("production", opened=production))
-    policy = msgspec.structs.replace(report.judged[0], name=name, gates=gates)
-    return msgspec.structs.replace(
-        report,
-        policies=(policy, *report.policies[1:]),
-        settings=msgspec.structs.replace(report.settings, part=part),
-        data=msgspec.structs.replace(report.data, **data),
-        action_fingerprint=HERE.action_space.fingerprint,
-        observation_fingerprint=HERE.observation.fingerprint,
-    )
+from tests.registry.reports import judged
 
 
 @pytest.fixture
