@@ -8,7 +8,7 @@ def trace(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson = False
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -103,14 +103,23 @@ def foreign_options(ctx: typer.Context, prefix: str) -> list[tuple[str, str]]:
     return [(key.removeprefix(f"{prefix}."), text) for key, text in ctx.meta[_GIVEN] if key.startswith(f"{prefix}.")]
 
 
-def load_settings(ctx: typer.Context, path: Path | None = None) -> config_file.Loaded[Any]:
-    """The settings of this command's sections and their sources: defaults, file, environment, then options."""
+def load_settings(
+    ctx: typer.Context,
+    path: Path | None = None,
+    *,
+    first: Sequence[tuple[str, str]] = (),
+    others: Sequence[str] = (),
+) -> config_file.Loaded[Any]:
+    """The settings of this command's sections and their sources: defaults, file, environment, then options.
+
+    Options given on the line win over those in `first`; `others` are sections of the file that are no settings.
+    """
     from kalshi_ray.cli.settings import SECTIONS, settings_type  # on call: help must not import every section
 
     used = ctx.meta[_SECTIONS]
-    others = [name for name in SECTIONS if name not in used]
-    options = [(key, text) for key, text in ctx.meta[_GIVEN] if key.partition(".")[0] in used]
-    return config_file.load(settings_type(used), path=path, options=options, others=others)
+    foreign = [name for name in SECTIONS if name not in used]
+    given = [(key, text) for key, text in ctx.meta[_GIVEN] if key.partition(".")[0] in used]
+    return config_file.load(settings_type(used), path=path, options=[*first, *given], others=(*foreign, *others))
 
 
 def settings_of(ctx: typer.Context, path: Path | None = None) -> Settings:

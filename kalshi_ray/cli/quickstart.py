@@ -185,7 +185,7 @@ def _analyze(story: Story, settings: Settings, session: Session) -> None:
 
 
 def _train(story: Story, settings: Settings, session: Session) -> Trained:
-    from kalshi_ray.train.job import name_run, train_on_session
+    from kalshi_ray.train.job import name_run, train_on_sessions
 
     why = (
         "RLlib PPO on the first half of the markets. Costs are refunded at first and rise to their full size, because\n"
@@ -193,12 +193,13 @@ def _train(story: Story, settings: Settings, session: Session) -> Trained:
     )
     with story.step("train", "Train a policy", why):
         with progress_bar() as progress:
-            trained = train_on_session(
-                session,
+            trained = train_on_sessions(
+                [session],
                 settings.train,
                 env=settings.env,
                 selection=settings.selection,
                 split=settings.split,
+                causal=settings.causal,
                 run_dir=Path(settings.places.runs) / name_run(settings.train),
                 progress=progress,
                 reason="quickstart",
@@ -238,7 +239,7 @@ def _register(story: Story, settings: Settings, trained: Trained, judged: Evalua
     why = "Weights, everything they depend on, and a probe which proves wherever they are loaded that they load right."
     with story.step("register", "Register it", why):
         registry = open_registry(settings.places.registry)
-        model = registry.register(trained.result.bundle, alias="challenger", reason="quickstart")
+        model = registry.register(trained.result.bundle, alias="challenger", reason="quickstart", forced=True)
         story.tell(f"     {model}, also called challenger")
     return model
 

@@ -53,7 +53,9 @@ class Pending(Protocol):
 class Judge(Protocol):
     """What the training loop asks of a validation."""
 
-    words: str
+    @property
+    def words(self) -> str:
+        """Which markets, and how they were chosen."""
 
     def begin(self, network: Network, *, decide: Decide, tasks: int) -> Pending:
         """Start to judge a network, and come back at once."""

@@ -21,10 +21,11 @@ from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.errors import NothingToDo
 from kalshi_ray.registry import load_bundle
 from kalshi_ray.registry.bundle import WEIGHTS
-from kalshi_ray.train.job import Trained, name_run, train_on_session
+from kalshi_ray.train.job import Trained, name_run, train_on_sessions
 from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import MarketSource, MaskedVectorEnv
+from tests.train.sessions import small_session
 
 BATCH = 1_024
 ENV = EnvSettings(position_limit=50.0)
@@ -53,7 +54,7 @@ def _ray() -> Iterator[None]:
 def run(session: Session, folder: Path, **changes: Any) -> Trained:
     small = {"rows": 16, "batch": BATCH, "minibatch": 512, "epochs": 1, "steps": 3 * BATCH, "save_freq": BATCH}
     settings = TrainSettings(**(small | {"episode": 50} | changes))
-    return train_on_session(session, settings, env=ENV, selection=SUITABLE, split=SPLIT, run_dir=folder)
+    return train_on_sessions([session], settings, env=ENV, selection=SUITABLE, split=SPLIT, run_dir=folder)
 
 
 @pytest.mark.ray
@@ -86,8 +87,8 @@ def test_the_same_seed_gives_the_same_bytes_and_a_resumed_run_too(session: Sessi
         episode=50,
         sampler=order,  # type: ignore[arg-type]
     )
-    resumed = train_on_session(
-        session,
+    resumed = train_on_sessions(
+        [session],
         settings,
         env=ENV,
         selection=SUITABLE,
@@ -109,7 +110,7 @@ def test_rllibs_own_parts_train_on_the_same_rows(session: Session, tmp_path: Pat
 def test_a_selection_that_leaves_nothing_says_so(session: Session, tmp_path: Path) -> None:
     demanding = SuitabilitySettings(min_decisions=10**9)
     with pytest.raises(NothingToDo, match="no market of session 'small' is suitable"):
-        train_on_session(session, TrainSettings(), env=ENV, selection=demanding, split=SPLIT, run_dir=tmp_path / "r")
+        train_on_sessions([session], TrainSettings(), env=ENV, selection=demanding, split=SPLIT, run_dir=tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
 
@@ -147,3 +148,42 @@ def test_markets_that_are_not_in_the_pack_are_refused(source: MarketSource) -> N
 def test_a_run_is_named_by_time_preset_and_seed() -> None:
     at = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
     assert name_run(TrainSettings(seed=7), at=at) == "20260203T040506-fast-s7"
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("_ray")
+def test_each_once_ends_when_every_market_was_played_whole_and_trains_on_those_decisions_alone(
+    session: Session, tmp_path: Path
+) -> None:
+    """Fewer markets than rows: most rows stand still from the start, and towards the end nearly all do."""
+    small = {"rows": 16, "batch": 256, "minibatch": 64, "epochs": 1, "save_freq": 10**6, "steps": 10**6}
+    settings = TrainSettings(**small, sampler="each-once", eval_freq=0)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"env": ENV, "selection": SUITABLE, "split": SPLIT}
+    trained = train_on_sessions([session], settings, run_dir=tmp_path / "r", **options)
+    pack = build_pack(session)
+    said = load_bundle(trained.result.bundle).manifest.sessions[0]["tickers"]
+    views = [pack.tickers.index(ticker) for ticker in said]
+    assert trained.result.steps == int(pack.views["steps"][views].sum())
+    assert (trained.result.status, trained.result.why) == ("finished", "every market was played")
+    until = train_on_sessions([session], settings, run_dir=tmp_path / "u", until_played=True, **options)
+    assert until.steps == until.result.steps == trained.result.steps
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("_ray")
+def test_two_sessions_are_trained_on_and_validated_on_markets_of_their_own(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    sessions = [small_session(store, name, seed=seed) for name, seed in (("one", 1), ("two", 2))]
+    settings = TrainSettings(
+        rows=16, batch=BATCH, minibatch=512, epochs=1, steps=2 * BATCH, episode=50, eval_freq=BATCH, sampler="balanced"
+    )
+    split = SplitSettings(by="event", train=0.5, validation=0.25, test=0.25)
+    run_dir = tmp_path / "r"
+    trained = train_on_sessions(sessions, settings, env=ENV, selection=SUITABLE, split=split, run_dir=run_dir)
+    said = load_bundle(trained.result.bundle).manifest.sessions
+    assert [(one["id"], one["checksum"]) for one in said] == [(one.id, one.checksum) for one in sessions]
+    assert sum(one["markets"] for one in said) == trained.trained_on
+    verdicts = (run_dir / "validation.jsonl").read_bytes().splitlines()
+    judged = next(one for one in trained.markets if one.part == "validation")
+    assert len(verdicts) == 2 and len(judged.tickers) <= len(trained.split.validation)
+    assert set(judged.events).isdisjoint(trained.markets[0].events)
