@@ -140,17 +140,22 @@ class Registry:
                 self._place(model, contents, extra or {})
         return bundle
 
+    def going_with(self, model: str) -> dict[str, int]:
+        """What `remove` would delete: bytes by file name. UsageError while an alias names it."""
+        if not NAME.fullmatch(model) or not self.has(model):
+            raise UnknownName("model id", model, self.ids())
+        named = sorted(alias for alias, target in self.aliases().items() if target == model)
+        if named:
+            raise UsageError(
+                f"{model} is called {' and '.join(named)}",
+                remedy=f"Promote another model to {named[0]} first, or roll it back",
+            )
+        return self.folder(model).sizes()
+
     def remove(self, model: str) -> None:
         """Delete a model and its verdicts. UsageError while an alias names it."""
         with only_writer(self._files):
-            if not NAME.fullmatch(model) or not self.has(model):
-                raise UnknownName("model id", model, self.ids())
-            named = sorted(alias for alias, target in self.aliases().items() if target == model)
-            if named:
-                raise UsageError(
-                    f"{model} is called {' and '.join(named)}",
-                    remedy=f"Promote another model to {named[0]} first, or roll it back",
-                )
+            self.going_with(model)
             files = self.folder(model)
             if files.exists(MANIFEST):
                 files.remove(MANIFEST)
