@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from kalshi_ray import config
@@ -27,7 +26,7 @@ def main() -> int:
     parser.add_argument("--policy", action="append", default=[], help="bundle, baseline or module:Class; may repeat")
     parser.add_argument("--config", help="settings in TOML; options like --env.entry_ms 50 win over it")
     given, rest = parser.parse_known_args()
-    settings = config.load(settings_type(SECTIONS), path=given.config, options=options(rest)).value
+    settings = config.load(settings_type(SECTIONS), path=given.config, options=config.options_of(rest)).value
     judged = evaluate_on_session(
         open_store(settings.places.store).open(given.session),
         given.policy,
@@ -42,14 +41,6 @@ def main() -> int:
     for name, gate in ((policy.name, gate) for policy in judged.report.judged for gate in policy.gates):
         print(f"{name}: {gate.name} gate {'open' if gate.is_open else 'closed'}: {'; '.join(gate.reasons)}")
     return 0 if judged.report.gates_open or not given.policy else 3
-
-
-def options(rest: list[str]) -> Iterator[tuple[str, str]]:
-    """`--env.entry_ms 50` and `--env.entry_ms=50` as (dotted key, text)."""
-    queue = iter(rest)
-    for name in queue:
-        key, equals, text = name.removeprefix("--").partition("=")
-        yield key, text if equals else next(queue, "")
 
 
 if __name__ == "__main__":

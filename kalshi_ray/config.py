@@ -117,6 +117,21 @@ def replaced(settings: T, **given: Any) -> T:
     return msgspec.structs.replace(settings, **{name: value for name, value in given.items() if value})
 
 
+def options_of(arguments: Iterable[str]) -> list[tuple[str, str]]:
+    """`--env.entry_ms 50` and `--env.entry_ms=50` as (dotted key, text) pairs. ConfigError where one has no value."""
+    found: list[tuple[str, str]] = []
+    queue = iter(arguments)
+    for argument in queue:
+        name, equals, text = argument.partition("=")
+        if not name.startswith("--") or "." not in name:
+            raise ConfigError(f"{argument!r} is no option", remedy="Settings are given as --section.field VALUE")
+        value = text if equals else next(queue, None)
+        if value is None or (not equals and value.startswith("--")):
+            raise ConfigError(f"{name} needs a value", remedy=f"For example {name} VALUE, or {name}=VALUE")
+        found.append((name.removeprefix("--"), value))
+    return found
+
+
 def leaves(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[Leaf]:
     """All fields of a settings type that can be set, in their order, with dotted keys."""
     meanings = field_comments(kind)

@@ -176,3 +176,27 @@ def test_the_template_uncommented_gives_the_defaults(tmp_path: Path) -> None:
 )
 def test_toml_text_is_read_back_as_the_same_value(value: object) -> None:
     assert tomllib.loads(f"x = {config.toml_text(value)}")["x"] == value
+
+
+def test_options_of_a_job_are_dotted_keys_with_their_text() -> None:
+    given = ["--env.entry_ms", "50", "--train.steps=5", "--env.decision_ms=-1", "--train.network="]
+    assert config.options_of(given) == [
+        ("env.entry_ms", "50"),
+        ("train.steps", "5"),
+        ("env.decision_ms", "-1"),
+        ("train.network", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--train.steps"], "--train.steps needs a value"),
+        (["--train.steps", "--env.entry_ms", "50"], "--train.steps needs a value"),
+        (["five"], "'five' is no option"),
+        (["--steps", "5"], "'--steps' is no option"),
+    ],
+)
+def test_an_option_of_a_job_without_a_value_or_a_section_is_refused(given: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        config.options_of(given)
