@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.data.selection import CausalSettings, SuitabilitySettings, select
@@ -17,14 +16,14 @@ from kalshi_ray.data.splits import SplitSettings, split_views
 from kalshi_ray.data.view_store import put_pack
 from kalshi_ray.data.views import build_pack
 from kalshi_ray.env.market_env import MarketVectorEnv
-from kalshi_ray.env.samplers import ViewSampler
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.errors import NothingToDo
-from kalshi_ray.evaluate.contest import Contestant, Markets
+from kalshi_ray.evaluate.contest import Contestant, Markets, with_decisions
 from kalshi_ray.evaluate.edge import Truth
 from kalshi_ray.evaluate.job import choose_markets, truth_of
 from kalshi_ray.evaluate.run import Evaluation, evaluate
 from kalshi_ray.evaluate.settings import EvaluationSettings
+from kalshi_ray.evaluate.shards import Queue, Shard
 from kalshi_ray.policy.inference import NetworkPolicy
 from kalshi_ray.policy.protocol import Policy, PolicyState, decide, market_key
 from kalshi_ray.registry.bundle import load_bundle
@@ -90,22 +89,23 @@ class Trial:
 
     def holding(self, policy: Policy, *, env: EnvSettings, seed: int = 0) -> float:
         """Share of HOLD among the decisions at which anything else was legal, over the markets to judge on."""
-        return hold_share(policy, self.pack, self.markets.views, env=env, seed=seed)
+        return hold_share(policy, self.pack, self.markets, env=env, seed=seed)
 
 
 def hold_share(
-    policy: Policy, pack: ViewPack, views: NDArray[np.int32], *, env: EnvSettings, seed: int = 0, rows: int = 64
+    policy: Policy, pack: ViewPack, markets: Markets, *, env: EnvSettings, seed: int = 0, rows: int = 64
 ) -> float:
-    """Share of HOLD among the decisions at which anything else was legal; every market whole, at full cost.
+    """Share of HOLD among the decisions at which anything else was legal; every market as it is judged, at full cost.
 
     1 where no decision had a choice. For policies that answer with actions.
     """
     whole = msgspec.structs.replace(env, start="whole", max_decisions=0)
-    each = ViewSampler(pack, views, order="each-once", seed=seed)
-    played = MarketVectorEnv(pack, whole, num_envs=min(rows, len(views)), seed=seed, sampler=each)
+    markets = with_decisions(pack, markets)
+    queue = Queue(pack, Shard(0, markets.views, markets.starts))
+    played = MarketVectorEnv(pack, whole, num_envs=min(rows, len(markets.views)), seed=seed, sampler=queue)
     batch, decision = played.new_batch(), np.zeros(played.num_envs, np.int64)
     keys = np.array([market_key(ticker) for ticker in pack.tickers], np.uint64)
-    policy.reset(keys[views], seed)
+    policy.reset(keys[markets.views], seed)
     played.reset_into(batch)
     choices = holds = 0
     while (playing := played.playing).any():
