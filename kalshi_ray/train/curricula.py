@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.data import ratings
+from kalshi_ray.data.measures import measure_pack
 from kalshi_ray.env.market_env import MarketVectorEnv
-from kalshi_ray.env.samplers import SamplerName, ViewSampler
+from kalshi_ray.env.samplers import RATED, SamplerName, ViewSampler
 from kalshi_ray.env.settings import EnvSettings
 
 ROWS = 256
@@ -18,21 +19,25 @@ def ratings_of(
     sampler: SamplerName,
     pack: ViewPack,
     views: NDArray[np.integer],
-    measures: NDArray[np.void],
+    measures: NDArray[np.void] | None = None,
     *,
     quarters_of: str = "auto",
 ) -> tuple[float, ...] | None:
-    """A number for each of `views`, from the MEASURES of all views of the pack; None where the sampler needs none."""
+    """A number for each of `views`, from the MEASURES of all views of the pack; None where the sampler needs none.
+
+    For a pack of several sessions give the measures that were taken in each of them: quarters are those of a session.
+    """
+    if sampler not in RATED:
+        return None
+    measures = measure_pack(pack) if measures is None else measures
     if sampler == "volume":
         found = ratings.volumes(pack, views, measures)
     elif sampler == "activity":
         found = ratings.activities(views, measures)
     elif sampler == "balanced":
         found = ratings.classes(views, measures, quarters_of)
-    elif sampler == "easy-to-hard":
-        found = ratings.difficulties(views, measures)
     else:
-        return None
+        found = ratings.difficulties(views, measures)
     return tuple(float(one) for one in found)
 
 

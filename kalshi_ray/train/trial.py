@@ -27,6 +27,7 @@ from kalshi_ray.evaluate.shards import Queue, Shard
 from kalshi_ray.policy.inference import NetworkPolicy
 from kalshi_ray.policy.protocol import Policy, PolicyState, decide, market_key
 from kalshi_ray.registry.bundle import load_bundle
+from kalshi_ray.train.curricula import ratings_of
 from kalshi_ray.train.run import train
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import EnvSource, MarketSource
@@ -72,7 +73,11 @@ class Trial:
     def source(self, settings: TrainSettings, env: EnvSettings) -> MarketSource:
         """Rows over the markets to train on."""
         return MarketSource(
-            pack=put_pack(self.pack), settings=settings.training_env(env), views=self.views, sampler=settings.sampler
+            pack=put_pack(self.pack),
+            settings=settings.training_env(env),
+            views=self.views,
+            sampler=settings.sampler,
+            ratings=ratings_of(settings.sampler, self.pack, np.array(self.views)),
         )
 
     def train(

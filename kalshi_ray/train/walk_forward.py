@@ -34,6 +34,7 @@ from kalshi_ray.evaluate.settings import EvaluationSettings
 from kalshi_ray.policy.protocol import Policy, PolicyState, market_key
 from kalshi_ray.registry.bundle import load_bundle
 from kalshi_ray.telemetry import Progress
+from kalshi_ray.train.curricula import ratings_of
 from kalshi_ray.train.run import train
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import MarketSource
@@ -160,7 +161,11 @@ def walk_forward(
         for fold in folds:
             chosen = msgspec.structs.replace(settings, seed=seed, eval_freq=0)
             source = MarketSource(
-                pack=shared, settings=chosen.training_env(env), views=fold.views, sampler=chosen.sampler
+                pack=shared,
+                settings=chosen.training_env(env),
+                views=fold.views,
+                sampler=chosen.sampler,
+                ratings=ratings_of(chosen.sampler, pack, np.array(fold.views)),
             )
             result = train(chosen, source, run_dir=runs / f"fold-{fold.number}-s{seed}", progress=progress)
             policies.append(load_bundle(result.bundle).policy)
