@@ -12,7 +12,7 @@ from typing import Annotated, get_args
 import typer
 
 from kalshi_ray import __version__, telemetry
-from kalshi_ray.cli import ablate, config, env, evaluate, models, quickstart, sessions, train, walk_forward
+from kalshi_ray.cli import ablate, config, env, evaluate, models, quickstart, runs, sessions, train, walk_forward
 from kalshi_ray.errors import KalshiRayError, UsageError
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -33,6 +33,7 @@ train.add_to(app)
 evaluate.add_to(app)
 walk_forward.add_to(app)
 ablate.add_to(app)
+app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 

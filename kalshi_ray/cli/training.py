@@ -12,6 +12,7 @@ import typer
 
 from kalshi_ray.cli.options import load_settings
 from kalshi_ray.cli.output import counted, progress_bar, say, show, table
+from kalshi_ray.cli.run_view import run_view
 from kalshi_ray.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def one_run(ctx: typer.Context, config: Path | None, request: Request, *, as_jso
         )
     if not as_json:
         print_plan(plan)
-    with progress_bar() as progress, ray_session(settings.ray):
+    with run_view(run_dir, console_freq=settings.train.console_freq) as progress, ray_session(settings.ray):
         return train_on_plan(
             plan,
             run_dir=run_dir,

@@ -14,11 +14,10 @@ from kalshi_ray.core.jit import kernel
 from kalshi_ray.core.observe import measure
 from kalshi_ray.core.orders import CommandKind
 from kalshi_ray.core.units import CENT, CONTRACT
+from kalshi_ray.train.lines import SPREADS, TOUCHES
 
 CANCEL = int(CommandKind.CANCEL)
 
-SPREADS = (1, 5, 10, 20)  # cents: the upper ends of all spread bins but the last
-TOUCHES = (100, 1_000, 5_000)  # contracts at the touch, both sides: the upper ends of all liquidity bins but the last
 _S0, _S1, _S2, _S3 = (cents * CENT for cents in SPREADS)
 _L0, _L1, _L2 = (contracts * CONTRACT for contracts in TOUCHES)
 

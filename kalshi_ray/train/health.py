@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kalshi_ray.train.lines import HEAVILY_CLIPPED
 from kalshi_ray.train.tally import FEATURE_SUMS, Tally
 
 WINDOW = 200_000
 """Steps over which a feature that never changes counts as constant, and over which cut values are counted."""
-HEAVILY_CLIPPED = 0.05
-"""Share of raw values beyond the range of a feature from which on it is reported."""
 
 
 class Health:

@@ -25,9 +25,10 @@ from ray.rllib.utils.metrics import (
 )
 
 from kalshi_ray.errors import DataError
-from kalshi_ray.train.figures import EPISODE, UNITS, action_line, episode_figures, figures, portfolio_line
+from kalshi_ray.train.figures import EPISODE, action_line, episode_figures, figures, portfolio_line
 from kalshi_ray.train.folder import PARTIAL, PROGRESS, SETTINGS, RunFolder
 from kalshi_ray.train.health import Health
+from kalshi_ray.train.lines import ACTIONS, HEALTH, PORTFOLIO, TENSORBOARD, UNITS
 from kalshi_ray.train.runner import MARKET, TALLIES
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.tally import Tally, joined
@@ -35,7 +36,6 @@ from kalshi_ray.train.tensorboard import Curves
 
 __all__ = ["UNITS", "Progress", "read_progress"]
 
-ACTIONS, PORTFOLIO, HEALTH, TENSORBOARD = "actions.jsonl", "portfolio.jsonl", "health.json", "tensorboard"
 LINE_STEPS = 2_048
 
 # Name here: key of the learner's metrics.

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalshi_ray.errors import DataError
-from kalshi_ray.train.counting import ACTION_SUMS, BIN_SUMS, SPREADS, SUMS, TOUCHES
+from kalshi_ray.train.counting import ACTION_SUMS, BIN_SUMS, SUMS
+from kalshi_ray.train.lines import SPREADS, TOUCHES
 
 SUMMED = (
     "reward_sum", "steps", "fills", "maker_fills", "traded", "fees", "refund", "spread_cost", "orders_sent",

@@ -17,8 +17,9 @@ from kalshi_ray.core.orders import CommandKind
 from kalshi_ray.core.units import CENT, CONTRACT
 from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.errors import DataError
-from kalshi_ray.train.counting import SPREADS, TOUCHES, count_cuts
+from kalshi_ray.train.counting import count_cuts
 from kalshi_ray.train.figures import figures
+from kalshi_ray.train.lines import SPREADS, TOUCHES
 from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.rollout import Rollout
 from kalshi_ray.train.run import train
