@@ -7,18 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kalshi_ray.core.actions import Intent, action_space
-from kalshi_ray.core.orders import QUOTE, OrderState
-from kalshi_ray.core.units import CONTRACT, Side
 from kalshi_ray.errors import UsageError
 from kalshi_ray.policy.protocol import PolicyState, keyed_uniform
-
-HOLD_ID = 0
-
-
-def _first_legal(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The first id that is True in each row of [B, A]: HOLD, unless it is masked."""
-    return np.asarray(np.argmax(mask, axis=1), np.int64)
+from kalshi_ray.policy.quoting import sized_quotes
+from kalshi_ray.policy.taking import HOLD_ID, first_legal, largest_order
 
 
 class Hold:
@@ -33,7 +25,7 @@ class Hold:
 
     def act(self, state: PolicyState) -> NDArray[np.int64]:
         """HOLD, or the first legal action where HOLD is masked, [B]."""
-        return _first_legal(state.mask)
+        return first_legal(state.mask)
 
 
 class Random:
@@ -67,7 +59,7 @@ class Random:
             legal[:, 1:] &= (trades | ~can_hold)[:, None]
         drawn = keyed_uniform(self._seed, state.market, state.decision)
         rank = np.floor(drawn * legal.sum(axis=1)).astype(np.int64)
-        return _first_legal(np.cumsum(legal, axis=1) > rank[:, None])
+        return first_legal(np.cumsum(legal, axis=1) > rank[:, None])
 
 
 class TakeImbalance:
@@ -92,15 +84,10 @@ class TakeImbalance:
 
     def act(self, state: PolicyState) -> NDArray[np.int64]:
         """The largest legal order of the wanted direction up to `size`, else HOLD, [B]."""
-        table = action_space(state.action_space).table
         bid, ask = state.rows["bid_size"].astype(np.float64), state.rows["ask_size"].astype(np.float64)
         imbalance = (bid - ask) / np.maximum(bid + ask, 1.0)
-        buys = np.isin(table["intent"], (Intent.BUY_YES, Intent.SELL_NO))
-        sells = np.isin(table["intent"], (Intent.BUY_NO, Intent.SELL_YES))
-        wanted = (imbalance > self.threshold)[:, None] & buys | (imbalance < -self.threshold)[:, None] & sells
-        fits = wanted & state.mask & (table["size"] <= self.size * CONTRACT)
-        best = np.argmax(np.where(fits, table["size"], 0), axis=1)
-        return np.where(fits.any(axis=1), best, _first_legal(state.mask))
+        direction = np.where(np.abs(imbalance) > self.threshold, np.sign(imbalance), 0.0).astype(np.int64)
+        return largest_order(state, direction, self.size)
 
 
 class JoinBest:
@@ -124,13 +111,5 @@ class JoinBest:
 
     def quote(self, state: PolicyState) -> NDArray[np.void]:
         """One QUOTE for each row, [B]."""
-        rows, quotes = state.rows, np.zeros(len(state.mask), QUOTE)
-        position = rows["account"]["position"]
-        for side, word, held in ((Side.BID, "bid", position), (Side.ASK, "ask", -position)):
-            price, order = rows[f"best_{word}"], rows["orders"][:, side]
-            room = np.clip(self.inventory * CONTRACT - held, 0, self.size * CONTRACT)
-            works = (order["state"] == OrderState.WORKING) & (order["price"] == price)
-            size = np.where(works, np.minimum(room, order["size"] - order["filled"]), room)
-            quotes[f"{word}_price"] = price
-            quotes[f"{word}_size"] = np.where(price > 0, size, 0)
-        return quotes
+        rows = state.rows
+        return sized_quotes(rows, rows["best_bid"], rows["best_ask"], size=self.size, inventory=self.inventory)

@@ -17,13 +17,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from kalshi_ray.core.actions import Intent, action_space
 from kalshi_ray.core.fees import TAKER_PPM, model_fee
 from kalshi_ray.core.units import CENT, CONTRACT, DOLLAR
 from kalshi_ray.errors import UsageError
 from kalshi_ray.policy.protocol import PolicyState
+from kalshi_ray.policy.taking import largest_step
 
-HOLD_ID = 0
 PRICES = DOLLAR // CENT + 1  # 0 to 100 cents: the price axis of the value table
 TARGETS = (-1, 0, 1)  # positions, in limits
 SWEEPS = 400
@@ -151,20 +150,6 @@ class Oracle:
         mixed = odds[:, None] * right + (1.0 - odds)[:, None] * wrong
         outer = np.where(position > 0, mixed[:, 2:], mixed[:, :1])
         return np.asarray(mixed[:, 1:2] + np.abs(position) * (outer - mixed[:, 1:2]))
-
-
-def largest_step(state: PolicyState, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The legal id that trades most of `wanted` (signed lots, [B]) without passing it; HOLD where there is none."""
-    table = action_space(state.action_space).table
-    direction = np.array([0, 1, -1, -1, 1])[table["intent"].astype(np.int64)]  # by Intent
-    held = state.rows["account"]["position"].astype(np.int64)
-    size = np.broadcast_to(table["size"], state.mask.shape)
-    for intent, available in ((Intent.SELL_YES, held), (Intent.SELL_NO, -held)):
-        capped = np.minimum(size, np.maximum(available, 0)[:, None])
-        size = np.where((table["intent"] == intent)[None, :], capped, size)
-    fits = state.mask & (direction * np.sign(wanted)[:, None] > 0) & (size <= np.abs(wanted)[:, None])
-    best = np.argmax(np.where(fits, size, 0), axis=1)
-    return np.where(fits.any(axis=1), best, np.where(state.mask[:, HOLD_ID], HOLD_ID, np.argmax(state.mask, axis=1)))
 
 
 def value_table(rule: OracleRule, fees: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -27,6 +27,10 @@ BASELINES: Mapping[str, str] = {
     "random": "kalshi_ray.policy.baselines:Random",
     "join-best": "kalshi_ray.policy.baselines:JoinBest",
     "take-imbalance": "kalshi_ray.policy.baselines:TakeImbalance",
+    "inventory-aware": "kalshi_ray.policy.quoting:InventoryAware",
+    "momentum": "kalshi_ray.policy.trends:Momentum",
+    "mean-reversion": "kalshi_ray.policy.trends:MeanReversion",
+    "longshot-fade": "kalshi_ray.policy.trends:LongshotFade",
 }
 """Names that `load_policy` knows without a module path."""
 
@@ -40,7 +44,7 @@ class PolicyState:
     mask: NDArray[np.bool_]  # [B, A] True: the action is legal
     rows: NDArray[np.void]  # [B] trader state, named fields as in `env.rows`
     decision: NDArray[np.int64]  # [B] decisions since the episode began; 0: forget what you know of this row
-    market: NDArray[np.uint64]  # [B] `market_key` of the ticker: with seed and decision it keys every draw
+    market: NDArray[np.uint64]  # [B] `market_key` of the ticker, the key of every draw; 0: the row plays none
     action_space: str
     observation_spec: str
 

@@ -12,7 +12,9 @@ from kalshi_ray.core.orders import OrderState
 from kalshi_ray.core.units import CONTRACT
 from kalshi_ray.errors import UsageError
 from kalshi_ray.policy.baselines import Hold, JoinBest, Random, TakeImbalance
-from kalshi_ray.policy.protocol import check_policy
+from kalshi_ray.policy.protocol import BASELINES, check_policy, load_policy
+from kalshi_ray.policy.quoting import InventoryAware
+from kalshi_ray.policy.trends import LongshotFade, MeanReversion, Momentum
 from tests.policy.states import make_state, make_states
 
 POLICIES = [
@@ -24,6 +26,13 @@ POLICIES = [
     TakeImbalance(),
     TakeImbalance(0.0, 100),
     JoinBest(),
+    InventoryAware(),
+    InventoryAware(size=50, risk=0.5, arrival=0.2),
+    Momentum(window_s=0.5, threshold=0.5),
+    Momentum(window_s=0.5, threshold=0.5, hold_s=1.0, size=100),
+    MeanReversion(window_s=0.5, threshold=0.5),
+    LongshotFade(),
+    LongshotFade(49.0, 100),
 ]
 
 
@@ -92,7 +101,27 @@ def test_join_best_leaves_a_partly_filled_order_in_its_place() -> None:
     assert (JoinBest().quote(state)["bid_size"] == 700).all()
 
 
-@pytest.mark.parametrize("make", [lambda: TakeImbalance(threshold=1.0), lambda: JoinBest(size=0), lambda: Random(-0.1)])
+@pytest.mark.parametrize("name", BASELINES)
+def test_every_baseline_is_made_by_its_name_and_named_by_option(name: str) -> None:
+    assert load_policy(name).name == name
+    assert load_policy(f"{name}?name=mine").name == "mine" if name != "hold" else True
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: TakeImbalance(threshold=1.0),
+        lambda: JoinBest(size=0),
+        lambda: Random(-0.1),
+        lambda: InventoryAware(inventory=0),
+        lambda: InventoryAware(risk=0.0),
+        lambda: InventoryAware(horizon_s=-1.0),
+        lambda: Momentum(window_s=0.0),
+        lambda: MeanReversion(hold_s=-1.0),
+        lambda: LongshotFade(longshot=50.0),
+        lambda: LongshotFade(size=0),
+    ],
+)
 def test_senseless_options_are_refused(make) -> None:
     with pytest.raises(UsageError, match="expected"):
         make()

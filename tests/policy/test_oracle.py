@@ -23,12 +23,12 @@ from kalshi_ray.policy.oracle import (
     Oracle,
     OracleRule,
     expected_edge,
-    largest_step,
     rule_of,
     taker_fee,
     value_table,
 )
 from kalshi_ray.policy.protocol import PolicyState, check_policy
+from kalshi_ray.policy.taking import largest_step
 
 LIMIT = 50 * CONTRACT
 ACTIONS = action_space("sized21")
