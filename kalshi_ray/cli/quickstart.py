@@ -213,7 +213,7 @@ def _train(story: Story, settings: Settings, session: Session) -> Trained:
 
 def _judge(story: Story, settings: Settings, session: Session, trained: Trained) -> Evaluation:
     from kalshi_ray.evaluate.job import evaluate_on_session
-    from kalshi_ray.registry.bundle import load_bundle
+    from kalshi_ray.registry import load_bundle, open_registry
 
     why = (
         "On markets and hours it never saw, at full cost, beside doing nothing, random trading, a plain market maker\n"
@@ -229,6 +229,7 @@ def _judge(story: Story, settings: Settings, session: Session, trained: Trained)
             causal=settings.causal,
             split=settings.split,
             bundles=load_bundle,
+            registry=open_registry(settings.places.registry),
             progress=progress,
         )
 

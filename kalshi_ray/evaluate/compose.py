@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalshi_ray.core.tape import Kind, ViewPack
-from kalshi_ray.core.units import MICROS_PER_DOLLAR
+from kalshi_ray.core.units import MICROS_PER_DOLLAR, MICROSECOND, MILLISECOND
 from kalshi_ray.env.records import EPISODE, FILL
 from kalshi_ray.env.settings import EnvSettings
+from kalshi_ray.evaluate.breakdown import breakdowns_of, consistency_of
 from kalshi_ray.evaluate.contest import Contestant, Markets, can_rest
 from kalshi_ray.evaluate.edge import Truth, fill_edges
-from kalshi_ray.evaluate.gates import Evidence, judge
+from kalshi_ray.evaluate.families import families_of
+from kalshi_ray.evaluate.gates import Control, Evidence, judge, pessimistic
 from kalshi_ray.evaluate.intervals import MIN_STRONG
 from kalshi_ray.evaluate.ledger import Ledger
 from kalshi_ray.evaluate.markouts import markouts_of
@@ -26,9 +28,11 @@ from kalshi_ray.evaluate.report import (
     actions_of,
     curve_of,
     events_of,
+    heats_of,
 )
 from kalshi_ray.evaluate.settings import BAND, EvaluationSettings
 from kalshi_ray.evaluate.shards import Played, Shard
+from kalshi_ray.evaluate.traits import Traits, traits_of
 
 
 def ledger_of(
@@ -59,6 +63,9 @@ def ledger_of(
         curve_ns=times,
         curve=np.sum([one.curve for one in played], axis=0),
         actions=np.sum([one.actions for one in played], axis=0),
+        spreads=np.concatenate([one.spreads for one in played]),
+        states=np.sum([one.states for one in played], axis=0),
+        moments=np.sum([one.moments for one in played], axis=0),
     )
 
 
@@ -79,22 +86,18 @@ def compose_report(
     if oracle:
         best = figures[oracle[0]]
         figures = {index: [_beside_oracle(one, best) for one in own] for index, own in figures.items()}
-    baselines = {
-        one.policy.name: min(found.money.net for found in figures[index])
-        for index, one in enumerate(contestants)
-        if one.role == "baseline" and index in figures
-    }
+    feed_us = round(env_settings.feed_ms * MILLISECOND) // MICROSECOND
+    traits = traits_of(pack, markets.views, markets.starts, markets.labels, feed_us=feed_us)
     reports = []
     for index, one in enumerate(contestants):
         if index in barred:
             reports.append(_barred(one, barred[index]))
             continue
-        made = _policy_report(one, figures[index], ledgers[index], pack, markets, env_settings, settings)
+        made = _policy_report(one, figures[index], ledgers[index], pack, markets, traits, env_settings, settings)
         if one.role == "judged":
-            complete = not can_rest(one.policy, env_settings) or {f.fill_model for f in figures[index]} >= set(BAND)
-            evidence = Evidence(depth=pack.depth, band_complete=complete)
-            made = msgspec.structs.replace(made, gates=judge(figures[index], baselines, evidence))
+            made = _with_verdicts(made, index, contestants, figures, pack, env_settings)
         reports.append(made)
+    judged = [(index, one) for index, one in enumerate(contestants) if one.role == "judged" and index in figures]
     return EvaluationReport(
         data=_data(pack, markets, [one for own in ledgers.values() for one in own], synthetic=truth is not None),
         policies=tuple(reports),
@@ -104,7 +107,47 @@ def compose_report(
         action_fingerprint=env_settings.actions.fingerprint,
         observation=env_settings.observation,
         observation_fingerprint=env_settings.layout.fingerprint,
+        families=families_of(
+            [(one.family, one.policy.name, one.seed, pessimistic(figures[index])) for index, one in judged]
+        ),
     )
+
+
+def _with_verdicts(
+    made: PolicyReport,
+    index: int,
+    contestants: Sequence[Contestant],
+    figures: Mapping[int, Sequence[Figures]],
+    pack: ViewPack,
+    env_settings: EnvSettings,
+) -> PolicyReport:
+    """The report of a judged policy with its gates and its consistency over kinds of market."""
+    one, own = contestants[index], figures[index]
+    baselines = {
+        other.policy.name: min(found.money.net for found in figures[at])
+        for at, other in enumerate(contestants)
+        if other.role == "baseline" and at in figures
+    }
+    complete = not can_rest(one.policy, env_settings) or {found.fill_model for found in own} >= set(BAND)
+    evidence = Evidence(depth=pack.depth, band_complete=complete, trained_on=one.trained_on)
+    return msgspec.structs.replace(
+        made,
+        gates=judge(own, baselines, evidence, _controls(index, contestants, figures)),
+        consistency=consistency_of(made.breakdowns),
+    )
+
+
+def _controls(index: int, contestants: Sequence[Contestant], figures: Mapping[int, Sequence[Figures]]) -> list[Control]:
+    """What the negative controls of a judged policy earned to mid, each under the fill model where it earned most."""
+    name = contestants[index].policy.name
+    return [
+        Control(
+            name=one.policy.name,
+            gross_per_market=max((found.gross_per_market for found in figures[at]), key=lambda gross: gross.mean),
+        )
+        for at, one in enumerate(contestants)
+        if one.role == "control" and at in figures and one.of == name
+    ]
 
 
 def _measure(ledger: Ledger, pack: ViewPack, settings: EvaluationSettings, truth: Truth | None) -> Figures:
@@ -138,18 +181,26 @@ def _policy_report(
     ledgers: Sequence[Ledger],
     pack: ViewPack,
     markets: Markets,
+    traits: Traits,
     env_settings: EnvSettings,
     settings: EvaluationSettings,
 ) -> PolicyReport:
     lowest = min(range(len(figures)), key=lambda at: figures[at].money.net)
     ledger = ledgers[lowest]
+    place = {int(view): at for at, view in enumerate(markets.views)}
+    rows = np.array([place[int(view)] for view in ledger.views], np.int64)
     return PolicyReport(
         name=contestant.policy.name,
         role=contestant.role,
         decides=_decides(contestant),
+        family=contestant.family,
+        seed=contestant.seed,
+        home=contestant.home,
         by_model=tuple(figures),
         markouts=markouts_of(ledger.fills, ledger.twice_mids, settings.markouts_s),
         actions=actions_of(ledger, env_settings.actions),
+        heats=heats_of(ledger),
+        breakdowns=breakdowns_of(ledger, traits, rows, settings, acts=contestant.policy.needs == "actions"),
         events=events_of(ledger, pack.events),
         curve=curve_of(ledger),
         filtered_net_dollars=_filtered_net(ledger, markets),
@@ -176,6 +227,8 @@ def _remarks(contestant: Contestant, figures: Figures) -> tuple[str, ...]:
         found.append(f"{counts.unknown_books:,} of them had no book to close against and count as worth nothing")
     if interval.largest_event_share is not None and interval.largest_event_share > 0.5:
         found.append(f"one event makes {interval.largest_event_share:.0%} of what was won and lost")
+    if contestant.trained_on:
+        found.append(f"{contestant.trained_on:,} of the judged events were trained on: memory, not skill")
     if counts.trades == 0 and contestant.role == "judged":
         found.append("no trade: nothing was learnt from these markets, and the gates stay closed")
     return tuple(found)

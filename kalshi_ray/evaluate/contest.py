@@ -25,6 +25,7 @@ class Contestant:
     family: str = ""  # bundles of one recipe, their seeds apart
     seed: int | None = None  # of the training
     trained_on: int = 0  # judged events that it was trained on
+    home: bool = False  # it was trained on a part of this session
     of: str = ""  # of a control: the judged policy whose edge it must lose
 
 

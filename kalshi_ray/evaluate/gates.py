@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from kalshi_ray.evaluate.intervals import MIN_STRONG
+from kalshi_ray.evaluate.intervals import MIN_STRONG, Interval
 from kalshi_ray.evaluate.metrics import Figures
 
 Unit = Literal["number", "share", "dollars"]
@@ -51,7 +51,18 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
     depth: str  # full | best
     band_complete: bool  # all three fill models were run, or the policy's orders never rest
-    full_cost: bool = True
+    trained_on: int = 0  # judged events that the policy was trained on
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """What a negative control of the judged policy earned before costs, under the fill model where it earned most."""
+
+    name: str
+    gross_per_market: Interval  # dollars to mid
+
+
+KEPT_SHARE = 0.5
+"""A control has lost the edge when it earns less than this share of it to mid, its interval not lying above zero."""
 
 
 def pessimistic(by_model: Sequence[Figures]) -> Figures:
@@ -59,7 +70,12 @@ def pessimistic(by_model: Sequence[Figures]) -> Figures:
     return min(by_model, key=lambda figures: figures.money.net)
 
 
-def judge(by_model: Sequence[Figures], baselines: Mapping[str, float], evidence: Evidence) -> tuple[Gate, Gate]:
+def judge(
+    by_model: Sequence[Figures],
+    baselines: Mapping[str, float],
+    evidence: Evidence,
+    controls: Sequence[Control] = (),
+) -> tuple[Gate, Gate]:
     """The viable and the production gate; `baselines` are pessimistic net dollars by name, without the oracle."""
     figures = pessimistic(by_model)
     common = (*_data_checks(figures, evidence), _profit(figures), _interval(figures))
@@ -75,6 +91,7 @@ def judge(by_model: Sequence[Figures], baselines: Mapping[str, float], evidence:
         _below("drawdown on peak capital", figures.capital.drawdown_on_peak, 0.15),
         _at_least("profitable share of markets traded", figures.rates.episode_win_rate, 0.70),
         _beats_baselines(figures, baselines),
+        _controls_lose(figures, controls),
     )
     return (
         Gate(name="viable", fill_model=figures.fill_model, checks=viable),
@@ -93,9 +110,16 @@ def _data_checks(figures: Figures, evidence: Evidence) -> tuple[Check, ...]:
         ),
         Check(
             name="fill models",
-            passed=evidence.band_complete and evidence.full_cost,
+            passed=evidence.band_complete,
             bound="pessimistic, fitted and optimistic",
             reason="the orders can rest, so all three fill models are needed: run with fill_models = band",
+        ),
+        Check(
+            name="events it was trained on",
+            passed=evidence.trained_on == 0,
+            value=evidence.trained_on,
+            bound="0",
+            reason=f"{evidence.trained_on} of the judged events were trained on: that shows memory, not skill",
         ),
         Check(
             name="events",
@@ -137,6 +161,30 @@ def _beats_baselines(figures: Figures, baselines: Mapping[str, float]) -> Check:
         reason=f"net {in_words(figures.money.net, 'dollars')} is not above {best} with "
         f"{in_words(baselines[best], 'dollars')}",
     )
+
+
+def _controls_lose(figures: Figures, controls: Sequence[Control]) -> Check:
+    name, bound = "negative controls lose the gross edge", f"below {KEPT_SHARE:.0%} of it, and not shown above $0"
+    if not controls:
+        return Check(name=name, passed=False, bound=bound, reason="no negative control ran")
+    own = figures.gross_per_market.mean
+    best = max(controls, key=lambda one: one.gross_per_market.mean)
+    keeping = [one for one in controls if keeps_edge(one.gross_per_market, own)]
+    return Check(
+        name=name,
+        passed=not keeping,
+        value=best.gross_per_market.mean,
+        unit="dollars",
+        bound=bound,
+        reason=f"{' and '.join(one.name for one in keeping)} still earns to mid: "
+        f"{in_words(best.gross_per_market.mean, 'dollars')} a market beside {in_words(own, 'dollars')}",
+    )
+
+
+def keeps_edge(control: Interval, own: float) -> bool:
+    """Whether a control that earns `control` a market to mid still has the edge of a policy that earns `own`."""
+    shown = control.low is not None and control.low > 0.0
+    return control.mean > 0.0 and (shown or control.mean >= KEPT_SHARE * own)
 
 
 def _above(name: str, value: float | None, bound: float, *, unit: Unit = "number", without: str = "") -> Check:

@@ -79,6 +79,9 @@ class Ledger:
     curve_ns: NDArray[np.int64]  # [G] ascending
     curve: NDArray[np.int64]  # [G] micros: sum over markets of equity less bankroll
     actions: NDArray[np.int64]  # [A] decisions by action id; empty for policies that quote
+    spreads: NDArray[np.int32]  # [fills] pips just before each fill; -1 one-sided
+    states: NDArray[np.int64]  # decisions by state and intent, see `tally`
+    moments: NDArray[np.int64]  # and by moment
 
     @property
     def pnl(self) -> NDArray[np.int64]:

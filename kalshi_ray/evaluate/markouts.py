@@ -27,18 +27,21 @@ class Markout(msgspec.Struct, frozen=True, kw_only=True):
 
 def mids_around(
     pack: ViewPack, view: int, fills: NDArray[np.void], *, seconds: Sequence[float], feed_us: int
-) -> NDArray[np.int32]:
-    """Twice the mid in pips, [fills, 1 + horizons]: just before each fill, then so many seconds after it.
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Twice the mid in pips, [fills, 1 + horizons]: just before each fill, then so many seconds after it; and the
+    spread in pips just before each fill, [fills].
 
-    NO_MID where a side is missing or the book unknown.
+    NO_MID, and -1 for the spread, where a side is missing or the book unknown.
     """
     delays = np.array([-1, *(int(delay * SECOND) // MICROSECOND for delay in seconds)], np.int64)
     asked = (fills["venue_ns"][:, None] // MICROSECOND + delays[None, :]).ravel()
     order = np.argsort(asked, kind="stable")
     bid, ask = best_prices(pack, view, fills=fills, query_us=asked[order], feed_us=feed_us)
-    twice = np.full(len(asked), NO_MID, np.int32)
-    twice[order] = np.where((bid >= 0) & (ask >= 0), bid + ask, NO_MID)
-    return twice.reshape(len(fills), len(delays))
+    twice, spread = np.full(len(asked), NO_MID, np.int32), np.full(len(asked), -1, np.int32)
+    known = (bid >= 0) & (ask >= 0)
+    twice[order], spread[order] = np.where(known, bid + ask, NO_MID), np.where(known, ask - bid, -1)
+    shape = (len(fills), len(delays))
+    return twice.reshape(shape), spread.reshape(shape)[:, 0].copy()
 
 
 def markouts_of(

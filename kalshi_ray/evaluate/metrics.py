@@ -108,6 +108,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     capital: Capital
     rates: Rates
     net_per_market: Interval  # dollars
+    gross_per_market: Interval  # dollars to mid: what is left of it by chance is what a negative control may have
     edge: Edge | None = None
 
 
@@ -123,6 +124,7 @@ def measure(ledger: Ledger, settings: EvaluationSettings, *, edges: NDArray[np.f
         capital=capital(ledger, parts, trades),
         rates=rates(ledger, trades),
         net_per_market=_interval(ledger.closed_pnl / MICROS_PER_DOLLAR, ledger, settings),
+        gross_per_market=_interval(gross_by_market(ledger) / MICROS_PER_DOLLAR, ledger, settings),
         edge=None if edges is None else edge(ledger, edges, settings),
     )
 
@@ -197,10 +199,23 @@ def money(ledger: Ledger) -> Money:
 
 def spread_paid(ledger: Ledger) -> int:
     """Micros paid against the mid just before each fill; a fill without two sides counts at its own price."""
+    return int(_twice_spread(ledger).sum()) // 2
+
+
+def gross_by_market(ledger: Ledger) -> NDArray[np.float64]:
+    """Marked P&L before spread and fees by market, [N] micros: as if every fill had been at the mid before it."""
+    spread = np.zeros(len(ledger.tickers), np.int64)
+    np.add.at(spread, ledger.fill_market, _twice_spread(ledger))
+    return np.asarray(ledger.pnl + ledger.episodes["fees"] + spread / 2, np.float64)
+
+
+def _twice_spread(ledger: Ledger) -> NDArray[np.int64]:
     fills, seen = ledger.fills, ledger.twice_mids[:, 0].astype(np.int64)
     twice_price = 2 * fills["price"].astype(np.int64)
-    twice = fills["side"].astype(np.int64) * (twice_price - np.where(seen == NO_MID, twice_price, seen)) * fills["size"]
-    return int(twice.sum()) // 2
+    return np.asarray(
+        fills["side"].astype(np.int64) * (twice_price - np.where(seen == NO_MID, twice_price, seen)) * fills["size"],
+        np.int64,
+    )
 
 
 def capital(ledger: Ledger, parts: NDArray[np.void], trades: NDArray[np.void]) -> Capital:

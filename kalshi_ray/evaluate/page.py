@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
 from html import escape
 from importlib.resources import files
-from itertools import accumulate
 
-from kalshi_ray.core.units import SECOND
-from kalshi_ray.evaluate.intervals import Interval
-from kalshi_ray.evaluate.report import EvaluationReport, EventResult, PolicyReport
-from kalshi_ray.evaluate.svg import Bar, Line, bar_chart, line_chart, row_chart, time_ticks
-from kalshi_ray.evaluate.tables import Table, dollars, duration, gates, label, span, tables_of
-
-STYLES = ("s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7")
+from kalshi_ray.evaluate.across import Across
+from kalshi_ray.evaluate.across import table_of as across_table
+from kalshi_ray.evaluate.charts import charts, drawn_by_regime
+from kalshi_ray.evaluate.policy_tables import tables_of_policy
+from kalshi_ray.evaluate.report import EvaluationReport
+from kalshi_ray.evaluate.tables import label, tables_of
+from kalshi_ray.evaluate.wording import Table, dollars
 
 
 def to_html(report: EvaluationReport) -> str:
     """The whole page, without any reference outside itself."""
-    head, evidence, *rest = tables_of(report)
-    titles = {gates(policy).title for policy in report.judged if policy.gates}
+    head, *rest = tables_of(report)
+    later = {one.title for policy in report.judged for one in tables_of_policy(policy)}
     body = [
         _opening(report),
         _table(head, report),
         _circumstances(report),
-        _table(evidence, report),
+        *(_table(table, report) for table in rest[:3]),
         "<h2>Curves and fills</h2>",
-        _charts(report),
-        *(_table(table, report) for table in rest if table.title not in titles),
-        *(_table(table, report) for table in rest if table.title in titles),
+        charts(report),
+        *(drawn_by_regime(report, policy) for policy in report.judged if policy.by_model),
+        *(_table(table, report) for table in rest[3:] if table.title not in later),
+        *(_table(table, report) for table in rest[3:] if table.title in later),
         _remarks(report),
         _small_print(report),
     ]
-    title = f"Evaluation on {escape(report.data.session)}"
+    return page(f"Evaluation on {report.data.session}", body)
+
+
+def page(title: str, body: Sequence[str]) -> str:
+    """One self-contained page."""
     css = files("kalshi_ray.evaluate").joinpath("page.css").read_text(encoding="utf-8")
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{css}</style></head>'
         f"<body><main>{''.join(body)}</main></body></html>"
     )
 
 
-def style_of(report: EvaluationReport, policy: PolicyReport) -> str:
-    """The colour class of a policy: the same in every chart."""
-    return STYLES[report.policies.index(policy) % len(STYLES)]
+def across_html(found: Across, links: Sequence[tuple[str, str]]) -> str:
+    """The page over several sessions; `links` are (session, path of its own page)."""
+    items = "".join(f'<li><a href="{escape(path)}">{escape(session)}</a></li>' for session, path in links)
+    return page(
+        f"Evaluation across {len(found.sessions)} sessions",
+        [f"<h1>Across {len(found.sessions)} sessions</h1>", plain_table(across_table(found)), f"<ul>{items}</ul>"],
+    )
 
 
 def _opening(report: EvaluationReport) -> str:
@@ -58,17 +65,25 @@ def _opening(report: EvaluationReport) -> str:
                 f"{f'<ul>{reasons}</ul>' if reasons else ''}</div>"
             )
     flags = "".join(f"<li>{escape(flag)}</li>" for flag in report.data.flags)
+    use = report.test_use
+    used = (
+        "" if use is None else f"; this test set was used {use.before:,} times before, by {use.models:,} other models"
+    )
     return (
         f"<h1>Evaluation on {escape(report.data.session)}</h1>"
         f'<p class="muted">{report.data.markets:,} markets of {report.data.events:,} events on {report.data.days:,} '
         f"{'day' if report.data.days == 1 else 'days'}, {report.data.updates:,} updates; markets: "
-        f"{escape(report.data.selection)}</p>"
+        f"{escape(report.data.selection)}{used}</p>"
         f'<div class="verdicts">{"".join(cards)}</div>' + (f'<ul class="plain note">{flags}</ul>' if flags else "")
     )
 
 
 def _table(table: Table, report: EvaluationReport) -> str:
-    judged = {label(policy) for policy in report.judged}
+    return plain_table(table, {label(policy) for policy in report.judged})
+
+
+def plain_table(table: Table, judged: Collection[str] = ()) -> str:
+    """A table; rows whose first cell is in `judged` stand out."""
     head = "".join(f"<th>{escape(column)}</th>" for column in table.columns)
     rows = []
     for row in table.rows:
@@ -94,122 +109,6 @@ def _circumstances(report: EvaluationReport) -> str:
         f"{dollars(env['bankroll_cents'] / 100)} a market. {report.action_space}, {report.observation}."
     )
     return f'<p class="note">{escape(words)}</p>'
-
-
-def _charts(report: EvaluationReport) -> str:
-    shown = [policy for policy in report.policies if policy.by_model]
-    first = report.judged[0] if report.judged and report.judged[0].by_model else None
-    figures = [
-        ("Account over time", "net of bankrolls, closed at the end", _curves(report, shown, fall=False)),
-        ("Drawdown", "fall from the running peak", _curves(report, shown, fall=True)),
-        ("Net a market", f"with the {report.settings.level:.0%} interval by event", _net_bars(report, shown)),
-    ]
-    if report.data.synthetic:
-        figures.append(("Fill edge a market", "against the true probability", _edge_bars(report, shown)))
-    figures.append(
-        (
-            "Markouts",
-            "the mid later against the price, ¢ a contract before fees; makers dashed",
-            _markouts(report, shown),
-        )
-    )
-    if first:
-        figures.append((f"Net by event: {first.name}", f"{len(first.events):,} events, best first", _events(first)))
-        if first.actions:
-            figures.append((f"Actions: {first.name}", "share of decisions, HOLD apart", _actions(first)))
-    return '<div class="charts">' + "".join(_figure(*figure) for figure in figures) + "</div>"
-
-
-def _figure(title: str, words: str, drawing: str) -> str:
-    return f"<figure><figcaption>{escape(title)} <span>{escape(words)}</span></figcaption>{drawing}</figure>"
-
-
-def _curves(report: EvaluationReport, shown: Sequence[PolicyReport], *, fall: bool) -> str:
-    lines = []
-    for policy in shown:
-        values = list(policy.curve.dollars)
-        if fall:
-            peaks = accumulate(values, max, initial=0.0)
-            values = [value - peak for value, peak in zip(values, list(peaks)[1:], strict=True)]
-        lines.append(Line(policy.name, style_of(report, policy), [ns / SECOND for ns in policy.curve.ns], values))
-    spans = [at for line in lines for at in line.x]
-    long = bool(spans) and max(spans) - min(spans) > 2 * 86_400
-    return line_chart(
-        lines,
-        label="Drawdown" if fall else "Account over time",
-        x_words=lambda s: _moment(s, long=long),
-        y_words=_money,
-        x_ticks=time_ticks(min(spans), max(spans)) if spans else None,
-    )
-
-
-def _moment(seconds: float, *, long: bool) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%d %b" if long else "%H:%M")
-
-
-def _money(value: float) -> str:
-    return dollars(value) if abs(value) < 10 and value % 1 else dollars(value).removesuffix(".00")
-
-
-def _net_bars(report: EvaluationReport, shown: Sequence[PolicyReport]) -> str:
-    return row_chart(
-        [_interval_bar(report, policy, policy.figures.net_per_market) for policy in shown],
-        label="Net a market with its interval",
-        x_words=_money,
-    )
-
-
-def _edge_bars(report: EvaluationReport, shown: Sequence[PolicyReport]) -> str:
-    found = [(policy, policy.figures.edge) for policy in shown]
-    return row_chart(
-        [_interval_bar(report, policy, edge.per_market) for policy, edge in found if edge],
-        label="Fill edge a market with its interval",
-        x_words=_money,
-    )
-
-
-def _interval_bar(report: EvaluationReport, policy: PolicyReport, interval: Interval) -> Bar:
-    words = f"{policy.name}: {dollars(interval.mean)}, {span(interval)}"
-    return Bar(label(policy), interval.mean, words, style_of(report, policy), interval.low, interval.high)
-
-
-def _markouts(report: EvaluationReport, shown: Sequence[PolicyReport]) -> str:
-    lines = []
-    for policy in shown:
-        for kind, dash in (("taker", ""), ("maker", " dashed")):
-            points = [(at, getattr(one, f"{kind}_cents")) for at, one in enumerate(policy.markouts)]
-            known = [(float(at), value) for at, value in points if value is not None]
-            if known:
-                x, y = zip(*known, strict=True)
-                lines.append(Line(f"{policy.name}, {kind}", style_of(report, policy) + dash, x, y))
-    delays = [duration(one.seconds) for one in shown[0].markouts] if shown else []
-    places = [float(at) for at in range(len(delays))]
-    return line_chart(
-        lines,
-        label="Markouts",
-        x_words=lambda at: delays[round(at)],
-        y_words=_cents_short,
-        x_ticks=places,
-        entries=[(policy.name, style_of(report, policy)) for policy in shown if policy.figures.counts.fills],
-    )
-
-
-def _cents_short(value: float) -> str:
-    return f"{value:+g}¢" if value else "0¢"
-
-
-def _events(policy: PolicyReport) -> str:
-    def words(one: EventResult) -> str:
-        return f"{one.event}: {dollars(one.net_dollars)}, {one.fills:,} fills in {one.markets:,} markets"
-
-    bars = [Bar(one.event, one.net_dollars, words(one)) for one in policy.events]
-    return bar_chart(bars, label="Net by event", y_words=_money)
-
-
-def _actions(policy: PolicyReport) -> str:
-    chosen = sorted((one for one in policy.actions if one.id and one.share), key=lambda one: -one.share)[:20]
-    bars = [Bar(one.words, one.share, f"id {one.id}: {one.share:.3%}") for one in chosen]
-    return row_chart(bars, label="Shares of actions", x_words=lambda share: f"{share:.2%}")
 
 
 def _remarks(report: EvaluationReport) -> str:

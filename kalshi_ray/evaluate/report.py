@@ -11,11 +11,15 @@ import numpy as np
 
 from kalshi_ray.core.actions import ActionSpec
 from kalshi_ray.core.units import MICROS_PER_DOLLAR
+from kalshi_ray.evaluate.breakdown import Breakdown, Consistency
+from kalshi_ray.evaluate.families import Family
 from kalshi_ray.evaluate.gates import Gate, pessimistic
+from kalshi_ray.evaluate.intervals import Interval
 from kalshi_ray.evaluate.ledger import Ledger
 from kalshi_ray.evaluate.markouts import Markout
 from kalshi_ray.evaluate.metrics import Figures
 from kalshi_ray.evaluate.settings import EvaluationSettings
+from kalshi_ray.evaluate.tally import IMBALANCES, INTENTS, POSITIONS, PRICES, SPREADS
 
 NOT_MODELLED = (
     "Market impact beyond the size we take: nobody reacts to our orders, and a level that empties comes back whole.",
@@ -73,17 +77,59 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     dollars: tuple[float, ...]
 
 
+class Heat(msgspec.Struct, frozen=True, kw_only=True):
+    """Decisions counted by state: which intent at which position and where."""
+
+    by: str  # what the columns are: price, imbalance, spread
+    columns: tuple[str, ...]
+    rows: tuple[str, ...]  # short, flat, long
+    intents: tuple[str, ...]  # none, buys, sells, both; on the YES axis
+    counts: tuple[tuple[tuple[int, ...], ...], ...]  # [row][column][intent]
+
+
+class Stressed(msgspec.Struct, frozen=True, kw_only=True):
+    """A judged policy under one scenario of the stress suite; dollars but for `net_cents`, which is by contract."""
+
+    scenario: str
+    fill_model: str
+    net: float
+    change: float  # against the same fill model without stress
+    net_per_market: Interval
+    net_cents: float | None
+    fees: float
+    fills: int
+    contracts: float
+    return_on_peak: float | None
+    drawdown_on_peak: float | None
+
+
+class TestSetUse(msgspec.Struct, frozen=True, kw_only=True):
+    """How often these test markets had been used to judge bundles before this report."""
+
+    __test__ = False  # no test of pytest's
+
+    before: int
+    models: int  # different ones, those of this report not counted
+
+
 class PolicyReport(msgspec.Struct, frozen=True, kw_only=True):
     """One policy under every fill model it ran with."""
 
     name: str
     role: Role
     decides: str  # actions or quotes, greedy or sampled
+    family: str = ""  # bundles of one recipe, their seeds apart
+    seed: int | None = None
+    home: bool = False  # it was trained on a part of this session
     not_measurable: str = ""  # why there are no figures
     by_model: tuple[Figures, ...] = ()
     gates: tuple[Gate, ...] = ()  # of judged policies
     markouts: tuple[Markout, ...] = ()  # the rest is under the fill model with the lowest net
     actions: tuple[ActionShare, ...] = ()
+    heats: tuple[Heat, ...] = ()
+    breakdowns: tuple[Breakdown, ...] = ()
+    consistency: Consistency | None = None  # of judged policies
+    stress: tuple[Stressed, ...] = ()
     events: tuple[EventResult, ...] = ()
     curve: Curve = Curve(ns=(), dollars=())
     filtered_net_dollars: float | None = None  # net in the markets that the training filter would have dropped
@@ -106,6 +152,8 @@ class EvaluationReport(msgspec.Struct, frozen=True, kw_only=True):
     action_fingerprint: str
     observation: str
     observation_fingerprint: str
+    families: tuple[Family, ...] = ()
+    test_use: TestSetUse | None = None  # of a test part on which a bundle was judged
     not_modelled: tuple[str, ...] = NOT_MODELLED
 
     @property
@@ -163,6 +211,25 @@ def events_of(ledger: Ledger, names: Sequence[str]) -> tuple[EventResult, ...]:
         for event in np.unique(ledger.events)
     ]
     return tuple(sorted(found, key=lambda result: -result.net_dollars))
+
+
+def heats_of(ledger: Ledger) -> tuple[Heat, ...]:
+    """Decisions by position and, in turn, price, imbalance and spread."""
+    sums = {
+        "price": (PRICES, ledger.states.sum(axis=(1, 2))),
+        "imbalance": (IMBALANCES, ledger.states.sum(axis=(0, 1))),
+        "spread": (SPREADS, ledger.states.sum(axis=(0, 2))),
+    }
+    return tuple(
+        Heat(
+            by=by,
+            columns=columns,
+            rows=POSITIONS,
+            intents=INTENTS,
+            counts=tuple(tuple(tuple(cell) for cell in row) for row in found.transpose(1, 0, 2).tolist()),
+        )
+        for by, (columns, found) in sums.items()
+    )
 
 
 def actions_of(ledger: Ledger, spec: ActionSpec) -> tuple[ActionShare, ...]:

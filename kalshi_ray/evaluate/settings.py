@@ -19,6 +19,11 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     seed: int = 0  # of policies, latency draws and the bootstrap
     part: Literal["train", "validation", "test", "all"] = "test"  # of the split; all: the whole session, undivided
     select: Literal["causal", "none"] = "causal"  # by the first minutes of each market, or every market from its start
+    max_markets: int = 0  # market-episodes judged: the first so many of an order drawn by `seed`; 0: all
+    market_counts: tuple[int, ...] = (300, 500, 1000)  # subsets of the markets that the report gives beside all of them
+    allow_overlap: bool = False  # judge a bundle on events that it was trained on; its gates stay closed
+    stress: bool = False  # judge again with other cash, limit, fees and latency, one at a time
+    gate: Literal["production", "viable", "none"] = "production"  # exit code 3 unless judged policies pass it
     baselines: tuple[str, ...] = ("hold", "random", "join-best")
     oracle: bool = True  # beside them where the session has one (regime planted)
     fill_models: FillModels = "auto"  # auto: the whole band for policies whose orders rest, else pessimistic alone
@@ -36,6 +41,10 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         for name in ("shard_markets", "rows", "workers", "resamples", "curve_points"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"evaluation.{name} is {getattr(self, name)}, expected at least 1")
+        if self.max_markets < 0:
+            raise ConfigError(
+                f"evaluation.max_markets is {self.max_markets}, expected 0 for all or a number of markets"
+            )
         if not 0.5 < self.level < 1.0:
             raise ConfigError(f"evaluation.level is {self.level}, expected more than 0.5 and less than 1")
         if any(seconds <= 0 for seconds in self.markouts_s):

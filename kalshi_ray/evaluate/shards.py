@@ -22,6 +22,7 @@ from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.errors import DataError
 from kalshi_ray.evaluate.account import DAY
 from kalshi_ray.evaluate.markouts import mids_around
+from kalshi_ray.evaluate.tally import INTENTS, Tally, intents_of, lives_of, quoted
 from kalshi_ray.evaluate.watch import Curve, count_answers
 from kalshi_ray.policy.protocol import Policy, PolicyState, decide, market_key
 
@@ -45,8 +46,11 @@ class Played:
     fills: NDArray[np.void]  # FILL, by market and then in order of execution
     fill_market: NDArray[np.int32]  # as `market`, one per fill
     twice_mids: NDArray[np.int32]  # [fills, 1 + horizons] half pips before and after each fill
+    spreads: NDArray[np.int32]  # [fills] pips just before each fill; -1 one-sided
     curve: NDArray[np.int64]  # [G] micros, summed over the markets
     actions: NDArray[np.int64]  # [A] decisions by action id
+    states: NDArray[np.int64]  # decisions by state and intent, see `tally`
+    moments: NDArray[np.int64]  # and by moment
 
 
 def shards_of(views: NDArray[np.int32], starts: NDArray[np.int64], size: int) -> list[Shard]:
@@ -127,6 +131,10 @@ class _Run:
         self.bankroll = int(settings.rules()["bankroll"][0])
         self.curve = Curve(times, len(shard.views), count)
         self.actions = np.zeros(self.env.actions.size if policy.needs == "actions" else 0, np.int64)
+        self.tally = Tally(
+            lives_of(pack, shard.views, shard.starts),
+            intents_of(self.env.actions) if policy.needs == "actions" else np.arange(len(INTENTS)),
+        )
         self.decision = np.zeros(count, np.int64)
         self.current = np.zeros(count, np.int64)  # which market each row plays, DONE: none
         self.current_keys = np.zeros(count, np.uint64)
@@ -151,7 +159,9 @@ class _Run:
 
     def _step(self, batch: Batch, state: PolicyState) -> None:
         answer = decide(self.policy, state)
-        if self.policy.needs == "actions":
+        acts = self.policy.needs == "actions"
+        self.tally.count(state.rows, self.current, answer if acts else quoted(answer))
+        if acts:
             self.env.step_into(answer, batch)
             count_answers(answer, self.current, self.actions)
         else:
@@ -212,15 +222,20 @@ def play(
     chosen = np.flatnonzero(np.isin(owner, market))
     chosen = chosen[np.argsort(owner[chosen], kind="stable")]
     fills, owner = fills[chosen], owner[chosen].astype(np.int32)
+    feed_us = round(settings.feed_ms * MILLISECOND) // MICROSECOND
+    twice_mids, spreads = _around(pack, shard, fills, owner, markouts_s, feed_us)
     return Played(
         shard=shard.index,
         market=market,
         episodes=np.array([kept[int(one)] for one in market], EPISODE),
         fills=fills,
         fill_market=owner,
-        twice_mids=_mids(pack, shard, fills, owner, markouts_s, round(settings.feed_ms * MILLISECOND) // MICROSECOND),
+        twice_mids=twice_mids,
+        spreads=spreads,
         curve=run.curve.total(market),
         actions=run.actions,
+        states=run.tally.states,
+        moments=run.tally.moments,
     )
 
 
@@ -230,16 +245,18 @@ def _began_early(pack: ViewPack, shard: Shard, market: int, episode: np.void) ->
     return start >= 0 and bool(episode["started_ns"] < pack.updates["recv_ns"][start])
 
 
-def _mids(
+def _around(
     pack: ViewPack,
     shard: Shard,
     fills: NDArray[np.void],
     owner: NDArray[np.int32],
     seconds: tuple[float, ...],
     feed_us: int,
-) -> NDArray[np.int32]:
-    found = [np.zeros((0, 1 + len(seconds)), np.int32)]
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Mids around each fill and the spread before it, as `mids_around` gives them."""
+    mids, spreads = [np.zeros((0, 1 + len(seconds)), np.int32)], [np.zeros(0, np.int32)]
     for market in np.unique(owner):
-        own = fills[owner == market]
-        found.append(mids_around(pack, int(shard.views[market]), own, seconds=seconds, feed_us=feed_us))
-    return np.concatenate(found)
+        found = mids_around(pack, int(shard.views[market]), fills[owner == market], seconds=seconds, feed_us=feed_us)
+        mids.append(found[0])
+        spreads.append(found[1])
+    return np.concatenate(mids), np.concatenate(spreads)

@@ -35,6 +35,16 @@ class Bar:
     high: float | None = None
 
 
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a heat map: `strength` from 0 to 1 of the colour of `style`; `words` show on hover."""
+
+    text: str = ""
+    words: str = ""
+    style: str = "s0"
+    strength: float = 0.0
+
+
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Round numbers that span `low` to `high`, about `count` of them."""
     if not high > low:
@@ -138,6 +148,33 @@ def _lying(bar: Bar, y: float, across: Callable[[float], float], x_words: Words,
         x1, x2, mid = across(bar.low), across(bar.high), y + 9
         parts.append(f'<path class="whisker" d="M{x1:.1f} {mid - 4}v8M{x2:.1f} {mid - 4}v8M{x1:.1f} {mid}H{x2:.1f}"/>')
     return parts
+
+
+def heat_map(
+    cells: Sequence[Sequence[Cell]], *, label: str, columns: Sequence[str], rows: Sequence[str], name_width: int = 62
+) -> str:
+    """Cells in rows from the top; a cell without text is empty."""
+    pitch, height = (WIDTH - name_width - RIGHT) / len(columns), 38
+    parts = []
+    for at, name in enumerate(rows):
+        y = TOP + at * height
+        parts.append(f'<text class="name end" x="{name_width - 8}" y="{y + height / 2 + 4}">{escape(name)}</text>')
+        for column, cell in enumerate(cells[at]):
+            x = name_width + column * pitch
+            box = f'x="{x + 1:.1f}" y="{y + 1}" width="{pitch - 2:.1f}" height="{height - 2}" rx="3"'
+            parts.append(f'<rect class="cell" {box}/>')
+            if not cell.text:
+                continue
+            parts.append(
+                f'<rect class="bar {cell.style}" fill-opacity="{cell.strength:.2f}" {box}>'
+                f"<title>{escape(cell.words)}</title></rect>"
+                f'<text class="mid through" x="{x + pitch / 2:.1f}" y="{y + height / 2 + 4}">{escape(cell.text)}</text>'
+            )
+    foot = TOP + len(rows) * height
+    for column, name in enumerate(columns):
+        x = name_width + (column + 0.5) * pitch
+        parts.append(f'<text class="tick mid" x="{x:.1f}" y="{foot + 16}">{escape(name)}</text>')
+    return _frame(parts, label, foot + 24)
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> str:

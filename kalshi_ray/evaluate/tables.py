@@ -6,59 +6,25 @@ from collections.abc import Callable
 
 import msgspec
 
-from kalshi_ray.evaluate.gates import in_words
-from kalshi_ray.evaluate.intervals import Interval
+from kalshi_ray.evaluate.account import MIN_DAYS
 from kalshi_ray.evaluate.metrics import Figures
+from kalshi_ray.evaluate.policy_tables import families, tables_of_policy
 from kalshi_ray.evaluate.report import EvaluationReport, PolicyReport
-
-NOT_MEASURABLE = "not measurable"
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """A title, column names and rows of text; every column but the first holds numbers."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-
-def dollars(value: float | None) -> str:
-    """Money with its sign first: -$1.25."""
-    if value is None:
-        return "-"
-    sign = "-" if round(value, 2) < 0 else ""
-    return f"{sign}${abs(value):,.2f}"
-
-
-def percent(value: float | None) -> str:
-    """A share as a percentage."""
-    return "-" if value is None else f"{value:.1%}"
-
-
-def cents(value: float | None) -> str:
-    """Cents with two digits."""
-    return "-" if value is None else f"{round(value, 2) + 0.0:+.2f}¢"  # adding zero drops the sign of a negative zero
-
-
-def span(interval: Interval | None) -> str:
-    """The two ends of an interval in dollars, or why there are none."""
-    if interval is None:
-        return "-"
-    if interval.low is None or interval.high is None:
-        return f"none ({interval.events} events)"
-    return f"{dollars(interval.low)} to {dollars(interval.high)}" + (" (weak)" if interval.is_weak else "")
+from kalshi_ray.evaluate.wording import NOT_MEASURABLE, Table, cents, dollars, duration, percent, span
 
 
 def tables_of(report: EvaluationReport) -> tuple[Table, ...]:
     """Every table of the report, the headline first."""
-    found = [headline(report), evidence(report)]
+    found = [headline(report), won(report), evidence(report), power(report)]
     if report.data.synthetic:
         found.append(edges(report))
-    found += [costs(report), behaviour(report)]
+    if report.families:
+        found += families(report)
+    found += [costs(report), per_contract(report), behaviour(report), capital(report)]
     if any(len(policy.by_model) > 1 for policy in report.policies):
         found.append(band(report))
-    found += [gates(policy) for policy in report.judged if policy.gates]
+    for policy in report.judged:
+        found += tables_of_policy(policy)
     return tuple(found)
 
 
@@ -84,31 +50,45 @@ def label(policy: PolicyReport) -> str:
 
 
 def headline(report: EvaluationReport) -> Table:
-    """Net, return, drawdown and win rates side by side; on synthetic sessions the fill edge too."""
+    """Net, its interval, return and drawdown side by side; on synthetic sessions the fill edge too."""
     columns: dict[str, Callable[[Figures], str]] = {
         "net": lambda f: dollars(f.money.net),
         "net a market": lambda f: dollars(f.net_per_market.mean),
         f"{report.settings.level:.0%} interval": lambda f: span(f.net_per_market),
+        "net a contract": lambda f: cents(f.money.net_cents),
+        "return on peak": lambda f: percent(f.capital.return_on_peak),
+        "drawdown": lambda f: percent(f.capital.drawdown_on_peak),
     }
     if report.data.synthetic:
         columns["fill edge a market"] = lambda f: dollars(f.edge.per_market.mean if f.edge else None)
         columns["of the oracle's"] = lambda f: percent(f.edge.share_of_oracle if f.edge else None)
-    columns |= {
-        "return on peak": lambda f: percent(f.capital.return_on_peak),
-        "drawdown": lambda f: percent(f.capital.drawdown_on_peak),
-        "trades": lambda f: f"{f.counts.trades:,}",
-        "win rate": lambda f: percent(f.rates.win_rate),
-        "breaks even at": lambda f: percent(f.rates.break_even_rate),
-        "markets won": lambda f: percent(f.rates.episode_win_rate),
-        "fill rate": lambda f: percent(f.rates.fill_rate),
-        "Sharpe": lambda f: "-" if f.capital.sharpe is None else f"{f.capital.sharpe:.2f}",
-    }
     note = (
         "Net is settled by the venue, or closed down the shown ladder with taker fee, under the fill model with the "
-        "lowest net. Return and drawdown: on the most capital in use at once. Markets won: of those with a fill. "
-        "Breaks even at: the win rate that pays entry prices and fees of bets held to the result."
+        "lowest net. The interval is by event. Return and drawdown: on the most capital in use at once."
     )
     return _table(report, f"Policies on {report.data.markets:,} markets of {report.data.session}", columns, note=note)
+
+
+def won(report: EvaluationReport) -> Table:
+    """How often it wins, beside how often it must."""
+    return _table(
+        report,
+        "Wins",
+        {
+            "trades": lambda f: f"{f.counts.trades:,}",
+            "win rate": lambda f: percent(f.rates.win_rate),
+            "breaks even at": lambda f: percent(f.rates.break_even_rate),
+            "by size of wins": lambda f: percent(f.rates.payoff_break_even),
+            "markets won": lambda f: percent(f.rates.episode_win_rate),
+            "hold share": lambda f: percent(f.rates.hold_share),
+            "fill rate": lambda f: percent(f.rates.fill_rate),
+            "Sharpe": lambda f: "-" if f.capital.sharpe is None else f"{f.capital.sharpe:.2f}",
+        },
+        note="A trade goes from flat to flat or to the result, and wins when its net is above zero. Breaks even at: "
+        "the win rate that pays entry prices and fees of bets held to the result; by size of wins: the one at which "
+        "the mean win pays for the mean loss. Markets won: of those with a fill. "
+        f"Sharpe: from daily P&L × √365, not computable under {MIN_DAYS} days.",
+    )
 
 
 def edges(report: EvaluationReport) -> Table:
@@ -135,23 +115,43 @@ def evidence(report: EvaluationReport) -> Table:
         {
             "events": lambda f: str(f.counts.events),
             "days": lambda f: str(f.counts.days),
-            "markets": lambda f: f"{f.counts.markets:,}",
-            "traded": lambda f: f"{f.counts.markets_traded:,}",
+            "markets (traded)": lambda f: f"{f.counts.markets:,} ({f.counts.markets_traded:,})",
             "decisions": lambda f: f"{f.counts.decisions:,}",
-            "fill model": lambda f: f.fill_model,
             "fills (maker/taker)": lambda f: f"{f.counts.maker_fills:,}/{f.counts.fills - f.counts.maker_fills:,}",
             "contracts": lambda f: f"{f.counts.contracts:,.0f}",
             "stake": lambda f: dollars(f.counts.stake_dollars),
-            "still open": lambda f: f"{f.counts.open_positions:,}",
-            "largest event": lambda f: percent(f.net_per_market.largest_event_share),
-            "smallest edge seen": lambda f: dollars(f.net_per_market.detectable),
+            "fill model": lambda f: f.fill_model,
+        },
+    )
+
+
+def power(report: EvaluationReport) -> Table:
+    """What so much data can show."""
+    seeds = {one.name: len(one.members) for one in report.families}
+    counts = {policy.name: seeds.get(policy.family, 1) for policy in report.policies}
+    made = _table(
+        report,
+        "What it can show",
+        {
+            "smallest edge": lambda f: dollars(f.net_per_market.detectable),
             "events needed": lambda f: (
                 "-" if f.net_per_market.events_needed is None else f"{f.net_per_market.events_needed:,}"
             ),
+            "largest event": lambda f: percent(f.net_per_market.largest_event_share),
+            "settled": lambda f: f"{f.counts.settled_markets:,} of {f.counts.markets:,}",
+            "still open": lambda f: f"{f.counts.open_positions:,}",
+            "no book": lambda f: f"{f.counts.unknown_books:,}",
         },
-        note="Smallest edge seen: net a market that this many events would tell from zero with 80 % power. Events "
-        "needed: to tell the net a market seen here.",
+        note="Smallest edge: net a market that this many events would tell from zero with 80 % power. Events needed: "
+        "to tell the net a market seen here. Largest event: its part of all that was won and lost by event. Still "
+        "open: positions at the end of the recording; no book: of them, without one to close against. Seeds: of its "
+        "recipe, judged here.",
     )
+    rows = tuple(
+        (*row, str(counts[policy.name]) if policy.role == "judged" else "-")
+        for row, policy in zip(made.rows, report.policies, strict=True)
+    )
+    return msgspec.structs.replace(made, columns=(*made.columns, "seeds"), rows=rows)
 
 
 def costs(report: EvaluationReport) -> Table:
@@ -165,52 +165,65 @@ def costs(report: EvaluationReport) -> Table:
             "fees": lambda f: dollars(-f.money.fees),
             "closing": lambda f: dollars(-f.money.closing),
             "net": lambda f: dollars(f.money.net),
-            "gross ¢": lambda f: cents(f.money.gross_cents),
-            "spread ¢": lambda f: cents(None if f.money.spread_cents is None else -f.money.spread_cents),
-            "fees ¢": lambda f: cents(None if f.money.fees_cents is None else -f.money.fees_cents),
-            "net ¢": lambda f: cents(f.money.net_cents),
             "settled": lambda f: dollars(f.money.settled),
             "marked": lambda f: dollars(f.money.unsettled),
-            "net at last mark": lambda f: dollars(f.money.net_at_last_mark),
+            "at last mark": lambda f: dollars(f.money.net_at_last_mark),
         },
-        note="¢ are per contract traded. Settled and marked are P&L of markets with and without the venue's result, "
-        "before closing. Net at last mark: positions at unknown books kept at their last mark instead of zero.",
+        note="Settled and marked: P&L of markets with and without the venue's result, before closing. At last mark: "
+        "net with positions at unknown books kept at their last mark instead of zero.",
+    )
+
+
+def per_contract(report: EvaluationReport) -> Table:
+    """The same by contract traded."""
+    return _table(
+        report,
+        "By contract traded",
+        {
+            "gross to mid": lambda f: cents(f.money.gross_cents),
+            "spread": lambda f: cents(None if f.money.spread_cents is None else -f.money.spread_cents),
+            "fees": lambda f: cents(None if f.money.fees_cents is None else -f.money.fees_cents),
+            "net": lambda f: cents(f.money.net_cents),
+        },
     )
 
 
 def behaviour(report: EvaluationReport) -> Table:
-    """What the policies did with their decisions and their capital."""
+    """What the policies did with their decisions."""
     return _table(
         report,
         "Behaviour",
         {
-            "hold share": lambda f: percent(f.rates.hold_share),
             "orders": lambda f: f"{f.counts.orders_sent:,}",
-            "fill rate": lambda f: percent(f.rates.fill_rate),
             "maker share": lambda f: NOT_MEASURABLE if report.data.depth == "best" else percent(f.rates.maker_share),
             "trades a market": lambda f: f"{f.rates.trades_per_episode:.1f}",
             "contracts a trade": lambda f: (
                 "-" if f.rates.contracts_per_trade is None else f"{f.rates.contracts_per_trade:.1f}"
             ),
             "held (median)": lambda f: duration(f.rates.median_holding_s),
-            "turnover": lambda f: f"{f.capital.turnover:.2f}",
-            "peak capital": lambda f: dollars(f.capital.peak_dollars),
-            "allocated": lambda f: dollars(f.capital.allocated_dollars),
-            "return on it": lambda f: percent(f.capital.return_on_allocated),
-            "worst market fall": lambda f: dollars(f.capital.worst_market_drawdown_dollars),
+            "masked": lambda f: f"{f.counts.refused:,}",
         },
-        note="Turnover: stake over allocated capital.",
+        note="Masked: actions that came although they were not legal, and were not sent.",
     )
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds in the unit a person would use."""
-    if seconds is None:
-        return "-"
-    for limit, unit, size in ((120, "s", 1), (7_200, "min", 60), (172_800, "h", 3_600)):
-        if seconds < limit:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 86_400:.3g} d"
+def capital(report: EvaluationReport) -> Table:
+    """What the policies did with their capital."""
+    return _table(
+        report,
+        "Capital",
+        {
+            "allocated": lambda f: dollars(f.capital.allocated_dollars),
+            "return on it": lambda f: percent(f.capital.return_on_allocated),
+            "drawdown on it": lambda f: percent(f.capital.drawdown_on_allocated),
+            "peak in use": lambda f: dollars(f.capital.peak_dollars),
+            "drawdown": lambda f: dollars(f.capital.drawdown_dollars),
+            "worst market": lambda f: dollars(f.capital.worst_market_drawdown_dollars),
+            "turnover": lambda f: f"{f.capital.turnover:.2f}",
+        },
+        note="Allocated: every market's bankroll. Peak in use: the most that open trades together could lose at once. "
+        "Worst market: the deepest fall of one bankroll. Turnover: stake over allocated capital.",
+    )
 
 
 def band(report: EvaluationReport) -> Table:
@@ -222,24 +235,3 @@ def band(report: EvaluationReport) -> Table:
         rows.append((label(policy), *([dollars(net.get(model)) for model in models] if net else _absent(len(models)))))
     note = "Orders that never rest fill alike under every model and ran under one."
     return Table(title="Net by fill model", columns=("policy", *models), rows=tuple(rows), note=note)
-
-
-def gates(policy: PolicyReport) -> Table:
-    """Every check of both gates of one policy."""
-    rows = tuple(
-        (
-            f"{gate.name}: {check.name}",
-            in_words(check.value, check.unit),
-            check.bound,
-            verdict(check.passed),
-        )
-        for gate in policy.gates
-        for check in gate.checks
-    )
-    words = "; ".join(f"{gate.name} gate {'open' if gate.is_open else 'closed'}" for gate in policy.gates)
-    return Table(title=f"Gates of {policy.name}: {words}", columns=("check", "value", "bound", "verdict"), rows=rows)
-
-
-def verdict(passed: bool) -> str:
-    """One word for a check."""
-    return "passed" if passed else "failed"

@@ -176,23 +176,59 @@ def test_trace_gives_cash_that_can_be_checked_by_hand(answer: Any) -> None:
     assert fills > 3
 
 
+JUDGE = ("evaluate", "--part", "all", "--evaluation.select", "none", "--env.position_limit", "50")
+
+
 def test_evaluate_sets_baselines_beside_the_oracle(answer: Any, tmp_path: Path) -> None:
-    line = ["evaluate", "--session", "demo", "--part", "all", "--evaluation.select", "none", "--report", str(tmp_path)]
-    report = answer(*line, "--policy", "take-imbalance", "--env.position_limit", "50")
-    assert {p["name"] for p in report["policies"]} == {"take-imbalance", "hold", "random", "join-best", "oracle"}
+    report = answer(*JUDGE, "--session", "demo", "--report", str(tmp_path), "--policy", "take-imbalance", "--no-gates")
+    assert {"take-imbalance", "hold", "random", "join-best", "oracle"} <= {p["name"] for p in report["policies"]}
     assert (tmp_path / "report.html").is_file()
     assert (tmp_path / "trades.csv").is_file()
 
 
 def test_a_judged_policy_is_no_baseline_beside_itself(answer: Any, tmp_path: Path) -> None:
-    line = ["evaluate", "--session", "demo", "--part", "all", "--evaluation.select", "none", "--report", str(tmp_path)]
+    line = [*JUDGE, "--session", "demo", "--report", str(tmp_path), "--no-gates"]
     report = answer(*line, "--policy", "hold", "--baselines", "hold,random", "--evaluation.oracle", "false")
-    assert [(p["name"], p["role"]) for p in report["policies"]] == [("hold", "judged"), ("random", "baseline")]
+    found = [(p["name"], p["role"]) for p in report["policies"] if p["role"] != "control"]
+    assert found == [("hold", "judged"), ("random", "baseline")]
 
 
-def test_evaluate_exits_with_3_where_a_gate_is_asked_for_and_closed(answer: Any, tmp_path: Path) -> None:
-    line = ["evaluate", "--session", "demo", "--part", "all", "--evaluation.select", "none", "--report", str(tmp_path)]
-    assert answer(*line, "--policy", "take-imbalance", "--require-gates", code=3)["gates_open"] is False
+@pytest.mark.parametrize(
+    ("options", "code"), [([], 3), (["--gate", "viable"], 3), (["--gate", "none"], 0), (["--no-gates"], 0)]
+)
+def test_evaluate_exits_with_3_where_a_gate_of_a_judged_policy_is_closed(
+    answer: Any, tmp_path: Path, options: list[str], code: int
+) -> None:
+    line = [*JUDGE, "--session", "demo", "--report", str(tmp_path), "--policy", "hold", *options]
+    assert answer(*line, code=code)["gates_open"] is False
+
+
+def test_without_a_policy_to_judge_no_gate_is_asked(answer: Any, tmp_path: Path) -> None:
+    assert answer(*JUDGE, "--session", "demo", "--report", str(tmp_path))["gates_open"] is False
+
+
+def test_as_many_market_episodes_are_judged_as_were_asked_for(answer: Any, tmp_path: Path) -> None:
+    found = answer(*JUDGE, "--session", "demo", "--report", str(tmp_path), "--num-episodes", "2")
+    assert found["data"]["markets"] == 2 and "the first 2 of" in found["data"]["selection"]
+
+
+def test_several_sessions_give_a_folder_each_and_a_table_across_them(answer: Any, store: Path, tmp_path: Path) -> None:
+    answer("sessions", "synth", "other", *SMALL[:-1], "9")
+    line = [*JUDGE, "--session", "demo", "--sessions", "other,demo", "--report", str(tmp_path)]
+    found = answer(*line, "--policy", "take-imbalance", "--no-gates")
+    assert list(found["sessions"]) == ["demo", "other"]
+    assert [(row["session"], row["home"]) for row in found["across"]["rows"]] == [("demo", False), ("other", False)]
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert written >= {"sessions.html", "sessions.json", "demo/report.html", "other/trades.csv"}
+
+
+def test_an_unknown_session_among_several_costs_no_work(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*JUDGE, "--sessions", "demo,nope", "--store", str(store), "--report", str(tmp_path)]) == 2
+    assert "nope" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert run([*JUDGE, "--session", ",", "--store", str(store)]) == 2
+    assert "no session to judge on" in capsys.readouterr().err
 
 
 def test_a_reader_that_has_seen_enough_is_no_failure(monkeypatch: pytest.MonkeyPatch, store: Path) -> None:

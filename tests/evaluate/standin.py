@@ -11,6 +11,7 @@ from kalshi_ray.core.units import DOLLAR, SECOND
 from kalshi_ray.env.records import EPISODE, FILL
 from kalshi_ray.evaluate.ledger import Ledger
 from kalshi_ray.evaluate.markouts import NO_MID
+from kalshi_ray.evaluate.tally import empty_moments, empty_states
 
 BANKROLL = 100_000_000  # micros
 START = 1_700_000_000 * SECOND
@@ -55,7 +56,7 @@ def ledger(
     accounts = [Account() for _ in range(markets)]
     for index, (market, row) in enumerate(ordered):
         owner[index] = market
-        for name in set(row) - {"twice_mid"}:
+        for name in set(row) - {"twice_mid", "spread"}:
             records[index][name] = row[name]
         accounts[market].fill(*(int(records[index][name]) for name in ("side", "price", "size", "fee")))
     episodes = np.zeros(markets, EPISODE)
@@ -82,6 +83,9 @@ def ledger(
         curve_ns=np.array([START, START + int(seconds * SECOND)]),
         curve=np.zeros(2, np.int64),
         actions=np.zeros(0, np.int64),
+        spreads=np.array([row.get("spread", -1) for _, row in ordered], np.int32),
+        states=empty_states(),
+        moments=empty_moments(),
     )
     curve = np.array([0, int(made.pnl.sum())])
     return replace(made, curve=curve)
@@ -104,6 +108,7 @@ def random_ledger(seed: int, *, markets: int = 3, count: int = 30, **more: Any) 
                 maker=int(source.integers(2)),
                 twice_mid=2 * price + int(source.integers(-200, 201)),
                 order_id=index,
+                spread=int(source.integers(-1, 1_500)),
             )
         )
     return ledger(markets, fills, end_price=int(source.integers(0, DOLLAR + 1)), **more)

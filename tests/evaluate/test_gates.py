@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from kalshi_ray.evaluate.gates import Evidence, Gate, judge, pessimistic
+from kalshi_ray.evaluate.gates import Control, Evidence, Gate, judge, keeps_edge, pessimistic
+from kalshi_ray.evaluate.intervals import Interval
 from kalshi_ray.evaluate.metrics import Figures, measure
 from kalshi_ray.evaluate.settings import EvaluationSettings
 from tests.evaluate.standin import fill, ledger
@@ -26,10 +27,20 @@ def good(markets: int = 25, **changes: dict[str, Any]) -> Figures:
     return found
 
 
+def control(mean: float, low: float | None = None) -> Control:
+    return Control(name="sign-flipped", gross_per_market=Interval(mean=mean, low=low, high=None, events=25))
+
+
+LOSING = (control(-1.0, -2.0),)
+
+
 def verdicts(
-    figures: Figures, evidence: Evidence = FULL, baselines: dict[str, float] | None = None
+    figures: Figures,
+    evidence: Evidence = FULL,
+    baselines: dict[str, float] | None = None,
+    controls: tuple[Control, ...] = LOSING,
 ) -> tuple[Gate, Gate]:
-    return judge([figures], {"hold": 0.0} if baselines is None else baselines, evidence)
+    return judge([figures], {"hold": 0.0} if baselines is None else baselines, evidence, controls)
 
 
 def test_good_figures_on_good_data_open_both_gates() -> None:
@@ -41,6 +52,7 @@ def test_good_figures_on_good_data_open_both_gates() -> None:
     [
         (good(), Evidence(depth="best", band_complete=True), "best-quote data alone opens no gate"),
         (good(), Evidence(depth="full", band_complete=False), "all three fill models are needed"),
+        (good(), Evidence(depth="full", band_complete=True, trained_on=2), "2 of the judged events were trained on"),
         (good(19), FULL, "weak: t interval over 19 events"),
         (good(9), FULL, "9 events: no interval"),
         (good(counts={"trades": 0}), FULL, "no trade"),
@@ -79,6 +91,26 @@ def test_a_policy_must_beat_every_baseline_and_there_must_be_one() -> None:
     _, alone = verdicts(figures, baselines={})
     assert "is not above join-best" in beaten.reasons[0]
     assert alone.reasons == ["no baseline ran"]
+
+
+def test_a_control_that_keeps_the_edge_closes_production_alone() -> None:
+    figures = good()
+    own = figures.gross_per_market.mean
+    viable, production = verdicts(figures, controls=(control(own), control(-own)))
+    assert viable.is_open and "sign-flipped still earns to mid" in production.reasons[0]
+    _, unasked = verdicts(figures, controls=())
+    assert unasked.reasons == ["no negative control ran"]
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "own", "kept"),
+    [(-1.0, -2.0, 10.0, False), (4.9, -1.0, 10.0, False), (5.0, -1.0, 10.0, True), (1.0, 0.1, 10.0, True)]
+    + [(0.0, None, 10.0, False), (4.0, None, 10.0, False), (6.0, None, 10.0, True), (1.0, -3.0, -5.0, True)],
+)
+def test_an_edge_is_lost_below_half_of_it_unless_what_is_left_is_sure(
+    mean: float, low: float | None, own: float, kept: bool
+) -> None:
+    assert keeps_edge(control(mean, low).gross_per_market, own) is kept
 
 
 def test_the_pessimistic_edge_is_the_lowest_net_of_the_fill_models() -> None:

@@ -67,7 +67,8 @@ def test_markouts_weigh_the_move_of_the_mid_by_size() -> None:
     fills = np.zeros(2, FILL)
     fills["venue_ns"], fills["side"] = SECOND * 1000 + np.array([1, 1]) * SECOND, [+1, -1]
     fills["price"], fills["size"], fills["maker"] = [4_900, 5_100], [100, 300], 1
-    mids = mids_around(pack, 0, fills, seconds=(0.5, 5.0), feed_us=0)
+    mids, spreads = mids_around(pack, 0, fills, seconds=(0.5, 5.0), feed_us=0)
+    assert spreads.tolist() == [200, 200]
     assert mids.tolist() == [[10_000, 10_000, 10_100]] * 2
     soon, later = markouts_of(fills, mids, (0.5, 5.0))
     assert soon.maker_cents == 1.0 and soon.taker_cents is None

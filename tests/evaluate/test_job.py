@@ -109,22 +109,22 @@ def test_what_cannot_be_judged_says_why(
     session: Session, policies: list[str], error: type[Exception], complaint: str
 ) -> None:
     with pytest.raises(error, match=complaint):
-        contestants_of(session, policies, SETTINGS, env=ENV, bundles=None)
+        contestants_of(session, policies, SETTINGS, env=ENV)
 
 
 def test_an_unknown_baseline_is_refused_with_the_known_ones(session: Session) -> None:
     settings = msgspec.structs.replace(SETTINGS, baselines=("hodl",))
     with pytest.raises(UnknownName, match=r"hodl.*join-best"):
-        contestants_of(session, [], settings, env=ENV, bundles=None)
+        contestants_of(session, [], settings, env=ENV)
 
 
 def test_the_oracle_can_be_left_out_and_is_unknown_elsewhere(session: Session) -> None:
-    roles = [one.role for one in contestants_of(session, [], SETTINGS, env=ENV, bundles=None)]
+    roles = [one.role for one in contestants_of(session, [], SETTINGS, env=ENV)]
     assert roles.count("oracle") == 1
     without = msgspec.structs.replace(SETTINGS, oracle=False)
     recorded = without_origin(session)
     for other, settings in ((session, without), (recorded, SETTINGS)):
-        assert "oracle" not in [one.role for one in contestants_of(other, [], settings, env=ENV, bundles=None)]
+        assert "oracle" not in [one.role for one in contestants_of(other, [], settings, env=ENV)]
 
 
 def without_origin(session: Session) -> Session:

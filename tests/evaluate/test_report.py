@@ -14,8 +14,9 @@ from kalshi_ray.core.units import MICROS_PER_DOLLAR
 from kalshi_ray.evaluate.page import to_html
 from kalshi_ray.evaluate.report import curve_of, from_json, to_json
 from kalshi_ray.evaluate.svg import ticks, time_ticks
-from kalshi_ray.evaluate.tables import NOT_MEASURABLE, cents, dollars, duration, tables_of
+from kalshi_ray.evaluate.tables import tables_of
 from kalshi_ray.evaluate.tradelist import trade_lines
+from kalshi_ray.evaluate.wording import NOT_MEASURABLE, cents, dollars, duration
 from tests.evaluate.reports import grown, make_report
 from tests.evaluate.standin import random_ledger
 
