@@ -74,7 +74,7 @@ def display(
 @app.command("compare", cls=settings_command())
 def compare_models(
     ctx: typer.Context,
-    models: Annotated[list[str], typer.Argument(metavar="MODEL…", help="Two or more ids, aliases or folders.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Two or more ids, aliases or folders.")],
     every: Annotated[bool, typer.Option("--all", help="Also what is alike.")] = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
@@ -99,7 +99,7 @@ def compare_models(
 @app.command("check", cls=settings_command())
 def check(
     ctx: typer.Context,
-    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL…]", help="Ids or aliases; all if none.")] = None,
+    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL", help="Ids or aliases; all if none.")] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:

@@ -16,11 +16,13 @@ from kalshi_ray.registry.probe import answers
 from kalshi_ray.registry.uses import digest_of
 from kalshi_ray.registry.verdicts import Verdict
 
+SECTIONS = ("contract", "sessions", "training", "env", "metrics", "gates", "made")
+
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that manifests say, with what each says; None where it does not say it."""
 
-    section: str  # contract | sessions | training | env | metrics | gates | made
+    section: str  # of SECTIONS
     name: str
     values: tuple[str | None, ...]
 
@@ -41,7 +43,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """What `kalshi-ray models compare` prints: rows that differ stand first within their section."""
+    """What `kalshi-ray models compare` prints: rows that differ stand first, each part by section."""
 
     models: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -57,7 +59,7 @@ def compare(bundles: Sequence[Bundle], verdicts: Sequence[Sequence[Verdict]]) ->
     rows = [Row(section=key[0], name=key[1], values=tuple(one.get(key) for one in said)) for key in keys]
     return Comparison(
         models=tuple(bundle.manifest.id for bundle in bundles),
-        rows=tuple(sorted(rows, key=lambda row: not row.differs)),
+        rows=tuple(sorted(rows, key=lambda row: (not row.differs, SECTIONS.index(row.section)))),
         pairs=tuple(compare_networks(one, two) for one, two in combinations(bundles, 2)),
     )
 

@@ -32,5 +32,6 @@ class Lines(Generic[Line]):
             ) from error
 
     def add(self, *made: Line) -> None:
-        """Add lines in one write of the whole file."""
-        self._files.write(self._name, msgspec.json.Encoder().encode_lines([*self.read(), *made]))
+        """Add lines in one write of the whole file; none is no write."""
+        if made:
+            self._files.write(self._name, msgspec.json.Encoder().encode_lines([*self.read(), *made]))

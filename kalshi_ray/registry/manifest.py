@@ -16,6 +16,8 @@ from kalshi_ray.errors import ContractError, DataError
 FORMAT = 2  # 1 had no hash of the manifest itself
 PACKAGE = "kalshi-ray"  # its version in `Manifest.packages` is that of the writer
 
+_FIRST = ("name", "intent")  # what an entry is called is told before what it means
+
 Decide = Literal["greedy", "sampled"]
 
 
@@ -112,7 +114,7 @@ def difference(wanted: Layout, found: Layout) -> str:
     """What differs between a bundle's layout and one of here: the number of entries, and the first that is another."""
     counts = f"{wanted.size} entries in the bundle and {found.size} here" if wanted.size != found.size else ""
     for index, (one, two) in enumerate(zip(wanted.table, found.table)):
-        for key in sorted(one.keys() | two.keys()):
+        for key in sorted(one.keys() | two.keys(), key=lambda key: (key not in _FIRST, key)):
             if one.get(key) != two.get(key):
                 first = f"entry {index}: {key} is {one.get(key)!r} in the bundle and {two.get(key)!r} here"
                 return f"{counts}; {first}" if counts else first
