@@ -17,6 +17,7 @@ from kalshi_ray.data.synthetic import SynthSettings
 from kalshi_ray.data.view_store import put_pack
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.env.single import MarketEnv
+from kalshi_ray.policy.inference import Network
 from kalshi_ray.policy.shapes import network_settings
 from kalshi_ray.train.algorithm import build_config
 from kalshi_ray.train.ray_session import RaySettings, ray_session
@@ -92,19 +93,24 @@ def source_of(settings: TrainSettings, pack: Any = None) -> MarketSource:
 class Ours:
     """One iteration of RLlib's algorithm with the parts that the settings name."""
 
-    def __init__(self, settings: TrainSettings) -> None:
+    def __init__(self, settings: TrainSettings, source: MarketSource | None = None) -> None:
         self.settings, self._stack = settings, ExitStack()
         self._stack.enter_context(ray_session(RaySettings(address="local")))
-        source = source_of(settings, put_pack(pack_of(PLANTED)))
+        source = source or source_of(settings, put_pack(pack_of(PLANTED)))
         self.algorithm = build_config(settings, source, Spaces.of(source.make(1, 0))).build_algo()
         self._stack.callback(self.algorithm.stop)
-        self._steps = 0
+        self.steps = 0
 
     def turn(self) -> int:
         """One iteration."""
-        before = self._steps
-        self._steps = int(self.algorithm.train()["num_env_steps_sampled_lifetime"])
-        return self._steps - before
+        before = self.steps
+        self.steps = int(self.algorithm.train()["num_env_steps_sampled_lifetime"])
+        return self.steps - before
+
+    def network(self) -> Network:
+        """The policy as it stands."""
+        found: Network = self.algorithm.env_runner.module.network_of_decisions()
+        return found
 
     def close(self) -> None:
         """Stop the algorithm, and Ray if it was started here."""
