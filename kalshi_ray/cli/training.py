@@ -160,7 +160,8 @@ def print_plan(plan: Plan) -> None:
     if plan.judged is not None:
         say(f"validated on {plan.judged.words}")
     left = counted(len(plan.selection.rejected), "market")
-    say(f"{left} of {counted(len(plan.sessions), 'session')} not suitable for training", "")
+    say(f"{left} of {counted(len(plan.sessions), 'session')} not suitable for training")
+    say(f"sampler {plan.settings.sampler}, {plan.settings.steps:,} steps", "")
 
 
 def markets_line(markets: Markets) -> str:
