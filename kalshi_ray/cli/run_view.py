@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kalshi_ray.cli.output import note
 from kalshi_ray.telemetry import Progress
+from kalshi_ray.train.lines import dollars
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -74,6 +75,8 @@ class _Lines:
 def summary_of(line: Mapping[str, float]) -> str:
     """The figures of one line of progress that say most, in words."""
     parts = [words.format(line[name]) for name, words in WORDS.items() if name in line]
+    if "validation_net" in line:
+        parts.append(f"validation {dollars(line['validation_net'])} a market")
     return ", ".join(parts)
 
 
@@ -86,7 +89,6 @@ WORDS = {
     "kl": "KL {:.4f}",
     "explained_variance": "explained {:.0%}",
     "cost_share": "costs {:.0%}",
-    "validation_net": "validation ${:.4f} a market",
 }
 
 
@@ -161,5 +163,5 @@ def _cells(line: Mapping[str, float]) -> Iterator[tuple[str, str]]:
     yield "episode return", of("episode_return", "{:.4g}")
     yield "KL, clipped", f"{of('kl', '{:.4f}')}, {of('clip_fraction', '{:.1%}')}"
     yield "explained variance", of("explained_variance", "{:.1%}")
-    yield "validation, a market", of("validation_net", "${:,.4f}")
+    yield "validation, a market", dollars(line["validation_net"]) if "validation_net" in line else ""
     yield "validation hold", of("validation_hold", "{:.1%}")

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from kalshi_ray.errors import UnknownName
+from kalshi_ray.train.lines import dollars
 from kalshi_ray.train.settings import TrainSettings
 
 Level = Literal["warn", "act"]
@@ -35,8 +36,9 @@ NAMES = ("hold-90", "hold-95", "over-trading", "reward-trend", "validation-drop"
 REMEDY = {
     "hold-90": "try train.entropy 0.1 or 0.15, train.learning_rate 5e-5, a cost ramp (train.cost_ramp 0.7) or "
     "env.mask_repeated_hold; acting at random holds {random:.0%}",
-    "hold-95": "nothing is left to learn from: begin again with a cost ramp (train.cost_ramp 0.7) and train.entropy "
-    "0.1 or 0.15, or train.algorithm a2c where updates are unstable; acting at random holds {random:.0%}",
+    "hold-95": "either it waits for rare signals, as a validation above zero shows, or nothing is left to learn from: "
+    "begin again with a cost ramp (train.cost_ramp 0.7) and train.entropy 0.1 or 0.15, or a2c where updates "
+    "are unstable; acting at random holds {random:.0%}",
     "over-trading": "every order pays spread and fee: a longer cost ramp, train.tau_s or train.discount higher, "
     "train.entropy lower, or markets with a smaller spread (selection.max_spread_cents)",
     "reward-trend": "updates may be too large: train.learning_rate 5e-5, train.batch and train.minibatch doubled, "
@@ -173,7 +175,7 @@ class Watch:
         if self._best <= 0.0:  # nothing to fall from
             return None
         drop = 1.0 - now / self._best
-        words = f"${now:,.4f} a validation market, {drop:.0%} below the best of ${self._best:,.4f}; "
+        words = f"{dollars(now)} a validation market, {drop:.0%} below the best of {dollars(self._best)}; "
         words += REMEDY["validation-drop"]
         return self._edge(
             "validation-drop", "act", line, drop, DROP, raised=drop > DROP, back=drop < DROP_BACK, words=words

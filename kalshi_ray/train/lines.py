@@ -60,3 +60,8 @@ UNITS = {  # of figures that are no plain numbers or shares
     "validation_net": "$ a market",
     "validation_hold": OF_CHOICES,
 }
+
+
+def dollars(value: float) -> str:
+    """An amount in words: −$1.2345."""
+    return f"{'−' if value < 0 else ''}${abs(value):,.4f}"

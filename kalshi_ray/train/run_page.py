@@ -8,6 +8,7 @@ from html import escape
 from importlib.resources import files
 
 from kalshi_ray.evaluate.svg import Line, line_chart
+from kalshi_ray.train.lines import dollars
 from kalshi_ray.train.run_tables import RunTable, comparison, health_table, tables_of
 from kalshi_ray.train.runs import RunRecord
 
@@ -26,7 +27,7 @@ class Chart:
 
 CHARTS = (
     Chart("Holding", "share of the decisions with a choice, beside random play", ("hold_share", "random_hold_share")),
-    Chart("Exploration", "entropy over that of random play, and the share that holds it", ("exploration_ratio",)),
+    Chart("Exploration", "entropy over that of random play", ("exploration_ratio",)),
     Chart("Entropy", "nats a decision with a choice, beside random play", ("choice_entropy", "random_entropy")),
     Chart(
         "Reward",
@@ -66,7 +67,7 @@ def run_page(run: RunRecord) -> str:
     style = "open" if summary.status in ("finished", "running") else ""
     state = f"{summary.status}{': ' if summary.why else ''}{summary.why}"
     of = f" of {summary.of_steps:,}" if summary.of_steps else ""
-    best = "" if summary.best_validation is None else f"; best validation ${summary.best_validation:,.4f} a market"
+    best = "" if summary.best_validation is None else f"; best validation {dollars(summary.best_validation)} a market"
     alerts = "".join(
         f"<li><b>{escape(one['name'])}</b> at step {int(one['steps']):,}: {escape(one['words'])}</li>"
         for one in run.alerts

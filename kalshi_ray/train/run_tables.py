@@ -182,8 +182,13 @@ def comparison(runs: Sequence[RunRecord]) -> list[RunTable]:
             figures.append((name, *row, "$ a market" if name == "best_validation" else UNITS.get(name, "")))
     return [
         RunTable("Settings that differ", ("setting", *names), [(key, *row) for key, row in settings.items()]),
-        RunTable("Figures", ("figure", *names, "unit"), figures, right=names),
+        RunTable("Figures", ("figure", *names, "unit"), figures, right=names, note=_units_note(runs)),
     ]
+
+
+def _units_note(runs: Sequence[RunRecord]) -> str:
+    units = {str(run.settings.get("reward_unit")) for run in runs}
+    return f"rewards are in different units, {', '.join(sorted(units))}: not to be compared" if len(units) > 1 else ""
 
 
 def _figure(run: RunRecord, name: str) -> object:

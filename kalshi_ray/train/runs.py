@@ -152,7 +152,7 @@ class RunRecord:
             usual = TrainSettings(algorithm=self.settings["algorithm"], preset=self.settings["preset"]).describe()
         except (KeyError, UnknownName):  # of another version
             return {}
-        plain = msgspec.to_builtins(usual)
+        plain = msgspec.json.decode(msgspec.json.encode(usual))  # as settings.json has it
         return {k: (v, plain[k]) for k, v in self.settings.items() if k in plain and v != plain[k]}
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _folders(root: Path) -> Iterator[Path]:
 
 def open_run(root: Path, name: str, now: float) -> RunRecord:
     """A run by name, or by the path of its folder. UnknownName with the known ones."""
-    for folder in (root / name, Path(name)):
+    for known_as, folder in ((name, root / name), (Path(name).resolve().name, Path(name))):
         if is_run(folder):
-            return RunRecord(name if folder == root / name else folder.name, folder, now)
+            return RunRecord(folder.name if Path(known_as).is_absolute() else known_as, folder, now)
     raise UnknownName("run", name, [run.name for run in reversed(find_runs(root, now))])

@@ -13,33 +13,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ray.rllib.core import DEFAULT_MODULE_ID
-from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from kalshi_ray.core.features import OBSERVATIONS
 from kalshi_ray.errors import DataError
 from kalshi_ray.train.folder import PROGRESS, RunFolder
 from kalshi_ray.train.health import WINDOW, Health
 from kalshi_ray.train.lines import ACTIONS, HEALTH, PORTFOLIO, TENSORBOARD, UNITS
-from kalshi_ray.train.progress import LEARNER, LINE_STEPS, Progress, read_progress
-from kalshi_ray.train.runner import MARKET, TALLIES, MarketRunner
+from kalshi_ray.train.progress import LINE_STEPS, Progress, read_progress
+from kalshi_ray.train.runner import MarketRunner
 from kalshi_ray.train.tally import Tally
+from tests.train.results import result_of
 from tests.train.sampled import ENV, ROWS, STEPS, runner_of, tally_of
 
 NAMES = list(ENV.layout.names)
 FEATURES: list[dict[str, Any]] = [asdict(feature) for feature in ENV.layout.features]
 MIB = 1_000_000
-
-
-def result_of(tallies: list[Tally], steps: int, iteration: int = 1) -> dict[str, Any]:
-    """What RLlib hands over after one iteration."""
-    learnt = dict.fromkeys(LEARNER.values(), 0.1 + 1e-05 * iteration)
-    return {
-        NUM_ENV_STEPS_SAMPLED_LIFETIME: steps,
-        "training_iteration": iteration,
-        ENV_RUNNER_RESULTS: {MARKET: {TALLIES: tallies}},
-        LEARNER_RESULTS: {DEFAULT_MODULE_ID: learnt | {"policy_learning_rate": 1e-4}},
-    }
 
 
 def sampled(runner: MarketRunner) -> Tally:
