@@ -16,8 +16,9 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LI
 from kalshi_ray import telemetry
 from kalshi_ray.errors import DataError, KalshiRayError
 from kalshi_ray.policy.inference import Network
+from kalshi_ray.train.alerts import Watch
 from kalshi_ray.train.checkpoints import About, drop_stale, save_checkpoint, scores_of
-from kalshi_ray.train.folder import VALIDATION, RunFolder
+from kalshi_ray.train.folder import ALERTS, PROGRESS, VALIDATION, RunFolder
 from kalshi_ray.train.progress import Progress
 from kalshi_ray.train.runner import MARKET, PLAYING
 from kalshi_ray.train.settings import TrainSettings
@@ -25,8 +26,11 @@ from kalshi_ray.train.stops import Stops
 from kalshi_ray.train.validation import Judge, Pending, Verdict
 from kalshi_ray.train.weights import deciding_layers, weights_of
 
-EMPTY_TRIES = 3
-"""Iterations in a row that may sample nothing, while dead env runners come back."""
+PATIENCE_S = 60.0
+"""How long iterations may sample nothing, while dead env runners come back."""
+
+EXPLORATION = 2.0
+"""What the weight of the entropy is multiplied by while an alert of `train.explore_on` stands."""
 
 Status = Literal["finished", "stopped"]
 Report = telemetry.Progress
@@ -66,7 +70,12 @@ class Loop:
         self._told = {name: value for name, value in self.progress.last.items() if name.startswith("validation_")}
         self._restarts = self.progress.last.get("restarts", 0.0)
         self._clock = time.perf_counter() - self.progress.last.get("seconds", 0.0)
-        self._empty = 0
+        self._empty_since: float | None = None
+        self._watch = Watch(settings)
+        for line in folder.lines(PROGRESS):  # what stood when the run was left stands again
+            self._watch.see(line)
+        self._alarm = ""  # why an alert ends the run
+        self._explore()
         self._played_out = False  # by a sampler that plays each market once
 
     def iterate(self) -> Ending:
@@ -93,21 +102,48 @@ class Loop:
         sampled = int(result.get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
         self._played_out = result.get(ENV_RUNNER_RESULTS, {}).get(MARKET, {}).get(PLAYING) == 0
         self.verdict = None
-        self._empty = 0 if sampled > self.steps else self._empty + 1
-        if self._empty:
-            if self._empty == EMPTY_TRIES:
-                raise DataError(
-                    f"{EMPTY_TRIES} iterations in a row sampled nothing at step {self.steps:,}: no env runner lives",
-                    remedy="They may lack memory: take fewer rows or runners, and resume",
-                )
+        if sampled <= self.steps:
+            self._wait_for_runners()
             return
+        self._empty_since = None
         self.about = msgspec.structs.replace(self.about, steps=sampled, judged=self._crosses(sampled, "eval_freq"))
         self._save_due, self.steps = self._crosses(sampled, "save_freq"), sampled
         self._take_verdict()
         restarts = self._restarts + self.algorithm.env_runner_group.num_remote_worker_restarts()
-        self.progress.add(result, seconds=self.seconds, extra={**self._told, "restarts": float(restarts)})
+        if restarts > self.progress.last.get("restarts", 0.0):
+            telemetry.warning("train.runner.replaced", restarts=int(restarts), steps=self.steps)
+        line = self.progress.add(result, seconds=self.seconds, extra={**self._told, "restarts": float(restarts)})
+        self._heed(line)
         if self.report is not None:
             self.report("train", min(self.steps, self.settings.steps), self.settings.steps)
+
+    def _wait_for_runners(self) -> None:
+        """Give runners that died a second more. DataError where none has come back."""
+        now = time.perf_counter()
+        self._empty_since = now if self._empty_since is None else self._empty_since
+        if now - self._empty_since > PATIENCE_S:
+            raise DataError(
+                f"nothing was sampled for {PATIENCE_S:.0f} s at step {self.steps:,}: no env runner lives",
+                remedy="They may lack memory: take fewer rows or runners, and resume",
+            )
+        time.sleep(1.0)
+
+    def _heed(self, line: Mapping[str, float]) -> None:
+        """Show and keep the alerts that a line raises, and act on those that are to be acted on."""
+        for alert in self._watch.see(line):
+            self.folder.append(ALERTS, msgspec.to_builtins(alert))
+            telemetry.warning(f"train.alert.{alert.name}", steps=alert.steps, value=alert.value, words=alert.words)
+            if alert.name in self.settings.stop_on and not self._alarm:
+                self._alarm = f"alert {alert.name} at step {alert.steps:,}: {alert.words}"
+        self._explore()
+
+    def _explore(self) -> None:
+        """Double the weight of the entropy while an alert of `explore_on` stands."""
+        wanted = self._watch.standing.intersection(self.settings.explore_on)
+        factor = EXPLORATION if wanted else 1.0
+        if self.settings.explore_on:
+            self._told["exploration"] = factor
+            self.algorithm.learner_group.foreach_learner(_set_exploration, factor=factor)
 
     def _crosses(self, sampled: int, name: str) -> bool:
         """Whether this iteration went past a multiple of a frequency: the same after a resume."""
@@ -125,7 +161,7 @@ class Loop:
             fall = self._fall(*self.verdict)
             if fall:
                 return "stopped", fall
-        return None
+        return ("stopped", self._alarm) if self._alarm else None
 
     def _fall(self, steps: int, verdict: Verdict) -> str:
         """Why validation has fallen too far; empty where it has not, or was never above zero."""
@@ -140,7 +176,7 @@ class Loop:
 
     def _keep(self, ending: tuple[Status, str] | None) -> None:
         """Save where it is time to, and have these weights judged."""
-        if self._empty or self.steps == self.began_at:
+        if self._empty_since is not None or self.steps == self.began_at:
             return
         judging = self.judge is not None and not self.stops.why and (ending is not None or self.about.judged)
         if ending is None and not self._save_due and not judging:
@@ -175,9 +211,13 @@ class Loop:
         self.folder.append(VALIDATION, line)
         self.scores[steps] = verdict.net_per_market
         self.verdict = steps, verdict
-        self._told = {"validation_net": verdict.net_per_market, "validation_hold": verdict.hold_share}
+        self._told |= {"validation_net": verdict.net_per_market, "validation_hold": verdict.hold_share}
         self._drop_stale()
         telemetry.event("train.validation", **line)
+
+
+def _set_exploration(learner: Any, *, factor: float) -> None:
+    learner.exploration = factor
 
 
 def one_iteration(algorithm: Any) -> Any:

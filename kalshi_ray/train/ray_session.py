@@ -49,6 +49,8 @@ def quieten() -> None:
     """Only errors of Ray and RLlib reach the console."""
     for name in ("ray", "ray.rllib", "ray.tune", "ray._private.worker"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # A runner that dies is replaced and told of by the training loop; RLlib adds tracebacks of nothing.
+    logging.getLogger("ray.rllib.utils.actor_manager").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\..*")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"ray\..*")
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from traceback import extract_tb
 from typing import Any
 
 import numpy as np
+import ray
 import torch
 from numpy.typing import NDArray
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED, NUM_ENV_STEPS_SAMPLED_LIFETIME, SAMPLE_TIMER, WEIGHTS_SEQ_NO
 
-from kalshi_ray.errors import DataError
+from kalshi_ray.errors import DataError, KalshiRayError
 from kalshi_ray.policy.inference import best_legal, draw_legal
 from kalshi_ray.policy.towers import MASKED
 from kalshi_ray.train.diagnostics import Diagnostics
@@ -29,9 +31,20 @@ TALLIES = "tallies"
 """Key in it: what every runner has counted since the last result, a list of `Tally`."""
 
 
-def runner_seed(seed: int, worker_index: int, *, evaluation: bool) -> int:
-    """A seed of its own for every runner."""
-    return int(np.random.SeedSequence([seed, worker_index, int(evaluation)]).generate_state(1)[0])
+def runner_seed(seed: int, worker_index: int, *, evaluation: bool, restarted: bool = False) -> int:
+    """A seed of its own for every runner, and for one that took the place of a dead one."""
+    key = [seed, worker_index, int(evaluation), *([1] if restarted else [])]
+    return int(np.random.SeedSequence(key).generate_state(1)[0])
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a remote runner answers where its code failed: it raises as soon as the driver looks into it."""
+
+    words: str
+
+    def __getitem__(self, index: int) -> Any:
+        raise DataError(self.words, remedy="Resume from the last checkpoint once the cause is gone")
 
 
 class MarketRunner(SingleAgentEnvRunner):
@@ -47,7 +60,10 @@ class MarketRunner(SingleAgentEnvRunner):
             self.env.close()
         options = self.config.env_config
         seed = runner_seed(
-            int(self.config.seed or 0), int(self.worker_index or 0), evaluation=self.config.in_evaluation
+            int(self.config.seed or 0),
+            int(self.worker_index or 0),
+            evaluation=self.config.in_evaluation,
+            restarted=bool(self.worker_index) and ray.get_runtime_context().was_current_actor_reconstructed,
         )
         source: EnvSource = options["source"]
         self.num_envs = int(self.config.num_envs_per_env_runner)
@@ -73,6 +89,15 @@ class MarketRunner(SingleAgentEnvRunner):
         if self._ramp_steps <= 0:
             return 1.0
         return min(1.0, float(self.num_env_steps_sampled_lifetime) / self._ramp_steps)
+
+    def apply(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """RLlib's way to call a remote runner. A process that dies is replaced; code that fails would fail again."""
+        try:
+            return func(self, *args, **kwargs)
+        except Exception as error:
+            at = extract_tb(error.__traceback__)[-1]
+            said = str(error) if isinstance(error, KalshiRayError) else f"{type(error).__name__}: {error}"
+            return Failure(f"env runner {self.worker_index} failed in {at.name} ({at.filename}:{at.lineno}): {said}")
 
     def assert_healthy(self) -> None:
         """RLlib asks this of a restarted runner."""

@@ -115,6 +115,34 @@ def test_a_fall_of_validation_ends_the_run_by_option(tmp_path: Path, scores: lis
         )
 
 
+def test_an_alert_ends_the_run_where_it_is_told_to(tmp_path: Path) -> None:
+    judge = Verdicts([2.0, 1.0, 9.0, 9.0, 9.0])
+    result = run(tmp_path / "r", batches=6, eval_freq=BATCH, stop_on=("validation-drop",), validation=judge)
+    assert (result.status, result.steps, result.exit_code) == ("stopped", 3 * BATCH, 0)
+    assert result.why.startswith("alert validation-drop at step 6,144: $1.0000 a validation market, 50% below the best")
+    kept = [json.loads(line) for line in (result.run_dir / "alerts.jsonl").read_bytes().splitlines()]
+    assert [(one["name"], one["steps"], one["value"]) for one in kept] == [("validation-drop", 3 * BATCH, 0.5)]
+
+
+def test_the_weight_of_the_entropy_is_doubled_while_an_alert_stands(tmp_path: Path) -> None:
+    """It shows in the weights from the next update on, in the lines, and after a resume."""
+    told = {"batches": 5, "eval_freq": BATCH, "save_freq": BATCH, "keep": 9, "entropy": 0.5, "entropy_end": 0.5}
+    scores = [2.0, 1.0, 2.0, 2.0, 2.0]
+    plain = run(tmp_path / "plain", **told, validation=Verdicts(scores))
+    result = run(tmp_path / "r", **told, explore_on=("validation-drop",), validation=Verdicts(scores))
+    factors = [line["exploration"] for line in read_progress(result.run_dir / "progress.jsonl")]
+    assert factors == [1.0, 1.0, 1.0, 2.0, 1.0]  # raised by the third line, over with the fourth
+    one, two = (list_checkpoints(r.run_dir / "checkpoints") for r in (plain, result))
+    equal = [
+        tensors(a)["policy.0.weight"].tobytes() == tensors(b)["policy.0.weight"].tobytes() for a, b in zip(one, two)
+    ]
+    assert equal == [True, True, True, False, False]
+    again = run(
+        tmp_path / "again", **told, explore_on=("validation-drop",), resume_from=two[2], validation=Verdicts(scores[2:])
+    )
+    assert same(again, result) and lines(again.run_dir) == lines(result.run_dir)
+
+
 def test_nothing_to_validate_on_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     class Empty(Verdicts):
         def describe(self) -> dict[str, object]:
