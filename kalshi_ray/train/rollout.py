@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from kalshi_ray.policy.network import ACTION_MASK, OBSERVATION
 K = TypeVar("K", bound=np.generic)
 
 ELAPSED = "elapsed"
+COLUMNS = ("observation", "mask", "action", "logp", "reward", "elapsed", "terminated", "truncated", "logits")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class Rollout:
     def played(self, column: NDArray[K]) -> NDArray[K]:
         """A column [T, B, …] as [N, …], without the steps in which a row stood still; copied only if there are any."""
         return column.reshape(-1, *column.shape[2:]) if len(self) == self.action.size else column[self.alive]
+
+    def without_still_rows(self) -> Rollout:
+        """The same without the rows that stood still all the time: they would only take room."""
+        moved = self.alive.any(axis=0)
+        if moved.all():
+            return self
+        ends = self.ends.copy()
+        ends[:, 1] = (np.cumsum(moved) - 1)[ends[:, 1]]
+        kept = {name: column[:, moved] for name in COLUMNS if (column := getattr(self, name)) is not None}
+        return replace(self, ends=ends, **kept)
 
     def __len__(self) -> int:
         return self._count

@@ -146,6 +146,26 @@ def test_a_row_that_stands_still_teaches_nothing_and_changes_nothing(step: int) 
     assert sum(len(episode) for episode in episodes) == len(one)
 
 
+def test_rows_that_never_moved_are_left_out_and_the_rest_teaches_the_same() -> None:
+    one = rollout()
+    kept = one.without_still_rows()
+    assert kept is one
+    still = {name: getattr(one, name).copy() for name in ("reward", "elapsed", "truncated", "terminated")}
+    for column in still.values():
+        column[:, 1] = 0
+    ends = one.ends[one.ends[:, 1] != 1]
+    rest = {
+        "ends": ends,
+        "last_observation": one.last_observation[: len(ends)],
+        "last_mask": one.last_mask[: len(ends)],
+    }
+    one = replace(one, **still, **rest)
+    fewer = one.without_still_rows()
+    assert fewer.action.shape == (T, B - 1) and len(fewer) == len(one)
+    for name in ("observation", "illegal", "action", "logp", "advantage", "target"):
+        assert torch.equal(getattr(built([one]), name), getattr(built([fewer]), name)), name
+
+
 def test_rows_that_all_stand_still_are_nothing_to_learn_from() -> None:
     one = rollout()
     nothing = {name: np.zeros((T, B), bool) for name in ("terminated", "truncated")}

@@ -155,7 +155,10 @@ def test_a_run_is_named_by_time_preset_and_seed() -> None:
 def test_each_once_ends_when_every_market_was_played_whole_and_trains_on_those_decisions_alone(
     session: Session, tmp_path: Path
 ) -> None:
-    """Fewer markets than rows: most rows stand still from the start, and towards the end nearly all do."""
+    """Fewer markets than rows: most rows stand still from the start, and towards the end nearly all do.
+
+    Batches are filled with steps that were played: the last one alone may be smaller.
+    """
     small = {"rows": 16, "batch": 256, "minibatch": 64, "epochs": 1, "save_freq": 10**6, "steps": 10**6}
     settings = TrainSettings(**small, sampler="each-once", eval_freq=0)  # type: ignore[arg-type]
     options: dict[str, Any] = {"env": ENV, "selection": SUITABLE, "split": SPLIT}
@@ -165,6 +168,7 @@ def test_each_once_ends_when_every_market_was_played_whole_and_trains_on_those_d
     views = [pack.tickers.index(ticker) for ticker in said]
     assert trained.result.steps == int(pack.views["steps"][views].sum())
     assert (trained.result.status, trained.result.why) == ("finished", "every market was played")
+    assert trained.result.metrics["iteration"] <= -(-trained.result.steps // 256)
     until = train_on_sessions([session], settings, run_dir=tmp_path / "u", until_played=True, **options)
     assert until.steps == until.result.steps == trained.result.steps
 
