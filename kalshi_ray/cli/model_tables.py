@@ -57,13 +57,13 @@ def verdicts_table(verdicts: Iterable[Verdict]) -> Any:
             f"{dollars(verdict.low)} to {dollars(verdict.high)}" if verdict.low is not None else "",
             ", ".join(f"{gate.name} {'open' if gate.open else 'closed'}" for gate in verdict.gates),
             "; ".join(verdict.objections),
-            verdict.uses_before,
+            verdict.uses,
             verdict.report[:SHORT] + (", imported" if verdict.imported else ""),
         )
         for verdict in verdicts
     ]
-    columns = ("judged", "session", "on", "net a market", "interval", "gates", "no evidence because", "uses before")
-    return table("Verdicts", (*columns, "report"), rows, right=("net a market", "uses before"))
+    columns = ("judged", "session", "on", "net a market", "interval", "gates", "no evidence because", "uses of the set")
+    return table("Verdicts", (*columns, "report"), rows, right=("net a market", "uses of the set"))
 
 
 def compared_table(comparison: Comparison, *, every: bool) -> Any:

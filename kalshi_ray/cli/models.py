@@ -162,7 +162,7 @@ def promote_model(
     how = "forced" if move.forced else "its gates are open"
     say(f"{alias}: {move.previous or 'nothing'} → {move.model}, {how}")
     if verdict:
-        say(f"  its test set had been used {counted(verdict.uses_before, 'time')} when the report was brought")
+        say(f"  its test set has been used {counted(verdict.uses, 'time')} so far: kalshi-ray models uses")
     say(f"Next: kalshi-ray models show {alias}; back with kalshi-ray models rollback --alias {alias} --reason …")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
@@ -64,17 +65,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     files: dict[str, dict[str, Any]] = {}  # name: bytes, sha256
 
-    @property
-    def tickers(self) -> frozenset[str]:
-        """Every market that training or validation looked at, where the manifest names them."""
-        return frozenset(
-            ticker
-            for session in self.sessions
-            for key, value in session.items()
-            if key.endswith("tickers") and isinstance(value, list)
-            for ticker in value
-        )
-
     def other_versions(self) -> list[str]:
         """Packages that are not here as they were there. None is needed to load: only to train on."""
         found = []
@@ -91,6 +81,17 @@ class _Head(msgspec.Struct, frozen=True):
     format: int
     id: str = "?"
     packages: dict[str, str] = {}
+
+
+def tickers_of(sessions: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Markets that these entries of `Manifest.sessions` name."""
+    return frozenset(
+        str(ticker)
+        for session in sessions
+        for key, held in session.items()
+        if key.endswith("tickers") and isinstance(held, list)
+        for ticker in held
+    )
 
 
 def contract_of(action_space: str, observation: str) -> Contract:

@@ -10,11 +10,12 @@ import msgspec
 from kalshi_ray.errors import ConfigError, GateClosed, UsageError
 from kalshi_ray.registry.aliases import Alias, check_name, check_reason
 from kalshi_ray.registry.bundle import Bundle, sha256_of
+from kalshi_ray.registry.manifest import Manifest, tickers_of
 from kalshi_ray.registry.models import Registry
 from kalshi_ray.registry.uses import digest_of
 from kalshi_ray.registry.verdicts import GATES, GateVerdict, Verdict
 
-NAMED = 3  # tickers that a message names
+NAMED = 3  # markets or events that a message names
 
 
 class PromotionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,12 +59,17 @@ class _Figures(msgspec.Struct, frozen=True):
     net_per_market: _Interval
 
 
+class _Event(msgspec.Struct, frozen=True):
+    event: str
+
+
 class _Policy(msgspec.Struct, frozen=True):
     name: str
     role: str
     not_measurable: str = ""
     by_model: list[_Figures] = []
     gates: list[_Gate] = []
+    events: list[_Event] = []
 
 
 class _Judged(msgspec.Struct, frozen=True):
@@ -74,6 +80,7 @@ class _Judged(msgspec.Struct, frozen=True):
     events: int
     markets: int
     tickers: list[str] = []
+    synthetic: bool = False
 
 
 class _Settings(msgspec.Struct, frozen=True):
@@ -157,8 +164,8 @@ def judge(raw: bytes, bundle: Bundle, registry: Registry) -> Verdict:
         low=net.low,
         high=net.high,
         gates=tuple(_verdict_of(policy, name) for name in GATES),
-        objections=tuple(_objections(report, bundle)),
-        uses_before=sum(use.test_set == (data.checksum, tickers) for use in registry.test_uses()),
+        objections=tuple(_objections(report, policy, bundle)),
+        uses=sum(use.test_set == (data.checksum, tickers) for use in registry.test_uses()),
     )
 
 
@@ -203,7 +210,7 @@ def _verdict_of(policy: _Policy, name: str) -> GateVerdict:
     return GateVerdict(name=name, open=False, reasons=(why,))
 
 
-def _objections(report: Report, bundle: Bundle) -> list[str]:
+def _objections(report: Report, policy: _Policy, bundle: Bundle) -> list[str]:
     """Why the report is no evidence about this bundle, whatever its gates say."""
     found = []
     contract = bundle.manifest.contract
@@ -215,18 +222,25 @@ def _objections(report: Report, bundle: Bundle) -> list[str]:
             found.append(f"it was judged with {kind} {theirs}, the model has {ours.fingerprint} ({ours.name})")
     if report.settings.part != "test":
         found.append(f"it was judged on the part {report.settings.part!r}, expected 'test'")
-    return found + _seen_before(report, bundle)
+    return found + _seen_before(report.data, policy, bundle.manifest)
 
 
-def _seen_before(report: Report, bundle: Bundle) -> list[str]:
-    manifest, data = bundle.manifest, report.data
-    known = {str(session.get("checksum")) for session in manifest.sessions}
+def _seen_before(data: _Judged, policy: _Policy, manifest: Manifest) -> list[str]:
+    """Markets and events that training saw. Generated sessions of other checksums share names and nothing else."""
     if not data.tickers:
         return ["the report does not name its markets, so nobody can tell whether training saw them: evaluate again"]
-    seen = sorted(manifest.tickers & set(data.tickers))
-    if seen:
-        named = ", ".join(seen[:NAMED]) + (" …" if len(seen) > NAMED else "")
-        return [f"training saw {len(seen)} of the {len(set(data.tickers))} markets it was judged on: {named}"]
-    if not manifest.tickers and data.checksum in known:
+    same = [session for session in manifest.sessions if session.get("checksum") == data.checksum]
+    if any(not tickers_of([session]) for session in same):
         return [f"the model was trained on session {data.session} and does not name the markets it saw"]
+    known = tickers_of(same if data.synthetic else manifest.sessions)
+    judged = set(data.tickers)
+    if seen := sorted(known & judged):
+        return [f"training saw {len(seen)} of the {len(judged)} markets it was judged on: {_named(seen)}"]
+    begun = {"-".join(words[:count]) for words in (one.split("-") for one in known) for count in range(1, len(words))}
+    if events := sorted({one.event for one in policy.events} & begun):
+        return [f"training saw other markets of events it was judged on: {_named(events)}"]
     return []
+
+
+def _named(names: list[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")

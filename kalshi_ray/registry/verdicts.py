@@ -38,7 +38,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
     gates: tuple[GateVerdict, ...]
     objections: tuple[str, ...] = ()  # why the report is no evidence for a promotion, whatever its gates say
-    uses_before: int = 0  # of the test set, when the report was brought
+    uses: int = 0  # of the test set when the report was brought, its own among them
     imported: bool = False  # came with the model from another registry
 
     @property

@@ -121,6 +121,21 @@ def test_markets_nobody_named_are_taken_for_seen_where_the_session_is_the_same(t
     assert made.aliases() == {"champion": "one"}
 
 
+def test_generated_sessions_share_names_and_nothing_else(registry: Registry) -> None:
+    ask(registry, judged(tickers=("A-2", "B-1"), synthetic=True, checksum="1" * 64))
+    with pytest.raises(GateClosed, match="training saw 1 of the 2"):
+        ask(registry, judged(tickers=("A-2", "B-1"), synthetic=True))
+
+
+def test_another_market_of_an_event_that_training_saw_is_no_evidence(tmp_path: Path) -> None:
+    made = open_registry(str(tmp_path / "registry"))
+    trained_on = {"id": "s", "checksum": "1" * 64, "tickers": ["EVENT-03-T75", "EVENT-033-T80"]}
+    save(tmp_path / "one", id="one", sessions=[trained_on])
+    made.register(tmp_path / "one")
+    with pytest.raises(GateClosed, match="other markets of events it was judged on: EVENT-03"):
+        ask(made, judged())
+
+
 def test_a_gate_without_checks_is_closed_whatever_it_claims(registry: Registry) -> None:
     raw = msgspec.json.decode(to_json(judged()))
     for held in raw["policies"][0]["gates"]:
@@ -171,4 +186,4 @@ def test_a_verdict_says_how_often_its_test_set_had_been_used(registry: Registry)
     for _ in range(3):
         registry.count_test_use(use)
     done = ask(registry, report)
-    assert done.verdict is not None and done.verdict.uses_before == 3
+    assert done.verdict is not None and done.verdict.uses == 3
