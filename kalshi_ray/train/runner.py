@@ -141,7 +141,7 @@ class MarketRunner(SingleAgentEnvRunner):
 
     def _handed_over(self, rollout: Rollout) -> list[Any]:
         if not self._as_episodes:
-            return [rollout]
+            return [rollout.without_still_rows()]
         spaces = Spaces.of(self.rows)
         return list(to_episodes(rollout, spaces.observation, spaces.action))
 
@@ -217,8 +217,9 @@ class MarketRunner(SingleAgentEnvRunner):
         before, episodes = int(self.num_env_steps_sampled_lifetime), self.rows.take_episodes()
         self._increase_sampled_metrics(len(rollout), len(rollout.ends))
         self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=len(rollout))
-        # RLlib asks for fragments until it has counted a batch: what stood still counts there, and nowhere else.
-        self.metrics.log_value(NUM_ENV_STEPS_SAMPLED, rollout.action.size - len(rollout), reduce="sum")
+        if not self.rows.playing.any():
+            # RLlib asks for fragments until it has counted a batch; here no more steps will come.
+            self.metrics.log_value(NUM_ENV_STEPS_SAMPLED, self.config.total_train_batch_size, reduce="sum")
         for record in episodes:
             self._log_episode_metrics(int(record["steps"]), float(record["reward_sum"]), 0.0)
         try:
@@ -235,7 +236,7 @@ class MarketRunner(SingleAgentEnvRunner):
 
     def get_metrics(self) -> Any:
         """Metrics since the last call; our own are one `Tally` a runner, which the driver turns into figures."""
-        self.metrics.log_value((MARKET, PLAYING), int(self.rows.playing.sum()), reduce="sum")
+        self.metrics.log_value((MARKET, PLAYING), int(self.rows.playing.sum()), reduce="min", window=1)
         self.metrics.log_value((MARKET, TALLIES), self._diagnostics.take(self.cost_share), reduce="item_series")
         return self.metrics.reduce()
 
