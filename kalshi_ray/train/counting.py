@@ -33,6 +33,18 @@ GLANCE = np.dtype(
     align=True,
 )
 
+# What rows have counted in their episodes. Money in micros, sizes in lots.
+LEDGER = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            "equity", "refund", "fees", "spread_cost", "holds", "fills", "maker_fills", "traded", "sent",
+            "filled_orders", "rejected", "clipped",
+        )
+    ],
+    align=True,
+)  # fmt: skip
+
 # Sums over decisions. A decision has a choice where more than one action is legal.
 SUMS = np.dtype(
     [
@@ -68,22 +80,53 @@ BIN_SUMS = np.dtype([("choices", np.int64), ("holds", np.int64), ("orders", np.i
 
 
 @kernel
-def glance(traders, before, now):
-    """Write what every row knows into `now`, [B] GLANCE, and what it has sent since into `before`.
+def glance(traders, seen, t):
+    """Write what every row knows into `seen[t]`, of [T + 1, B] GLANCE, and what it has sent since into the one before.
 
     An episode that ended in between has taken its last command with it.
     """
     for row in range(traders.shape[0]):
         trader = traders[row]
-        seen, was = now[row], before[row]
-        was.sent = 0
-        if trader.command_count > 0 and trader.commands[0].kind != CANCEL:
-            was.sent = trader.commands[0].size
-        seen.view_index = trader.view_index
-        seen.spread = trader.mark_ask - trader.mark_bid
-        seen.touch = trader.bid_size + trader.ask_size
-        seen.position = trader.account.position
-        seen.sent = 0
+        if t > 0 and trader.command_count > 0 and trader.commands[0].kind != CANCEL:
+            seen[t - 1, row].sent = trader.commands[0].size
+        now = seen[t, row]
+        now.view_index = trader.view_index
+        now.spread = trader.mark_ask - trader.mark_bid
+        now.touch = trader.bid_size + trader.ask_size
+        now.position = trader.account.position
+        now.sent = 0
+
+
+@kernel
+def read_ledger(traders, ledger):
+    """Sum what all rows have counted in their episodes so far into one LEDGER record."""
+    total = ledger[0]
+    total.equity = 0
+    total.refund = 0
+    total.fees = 0
+    total.spread_cost = 0
+    total.holds = 0
+    total.fills = 0
+    total.maker_fills = 0
+    total.traded = 0
+    total.sent = 0
+    total.filled_orders = 0
+    total.rejected = 0
+    total.clipped = 0
+    for row in range(traders.shape[0]):
+        trader = traders[row]
+        total.equity += trader.equity
+        total.refund += trader.account.refund
+        total.fees += trader.account.fees
+        total.spread_cost += trader.spread_cost
+        total.holds += trader.holds
+        total.fills += trader.fills
+        total.maker_fills += trader.maker_fills
+        total.traded += trader.traded
+        total.sent += trader.sent
+        total.filled_orders += trader.filled_orders
+        total.rejected += trader.rejected
+        total.clipped += trader.clipped
 
 
 @kernel

@@ -6,8 +6,6 @@ rows before and after it. Their change over a fragment is exact, whatever ended 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,26 +13,23 @@ from kalshi_ray.core.features import FACTS
 from kalshi_ray.core.jit import as_rows
 from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.errors import DataError
-from kalshi_ray.train.counting import GLANCE, count_cuts, count_decisions, glance, measure_features
+from kalshi_ray.train.counting import (
+    GLANCE,
+    LEDGER,
+    count_cuts,
+    count_decisions,
+    glance,
+    measure_features,
+    read_ledger,
+)
 from kalshi_ray.train.rollout import Rollout
 from kalshi_ray.train.sources import RowsEnv
 from kalshi_ray.train.tally import ACCOUNTS, FEATURE_SUMS, SUMMED, Tally, add_to
 
-# Counter of a row, of its account where there is a dot: field of the EPISODE record that ends the count.
-LEDGER = {
-    "equity": "equity_end",
-    "account.refund": "refund",
-    "account.fees": "fees",
-    "spread_cost": "spread_cost",
-    "holds": "holds",
-    "fills": "fills",
-    "maker_fills": "maker_fills",
-    "traded": "traded",
-    "sent": "orders_sent",
-    "filled_orders": "orders_filled",
-    "rejected": "rejected",
-    "clipped": "clipped",
-}
+# Field of LEDGER: field of the EPISODE record that ends the count.
+ENDED = {name: name for name in LEDGER.names or ()} | {
+    "equity": "equity_end", "sent": "orders_sent", "filled_orders": "orders_filled",
+}  # fmt: skip
 RAW_EVERY = 64  # steps between two looks at values before they are cut to their range
 ODD_SIZES = 1 << 14  # orders cut to what is held that one fragment keeps
 
@@ -55,13 +50,14 @@ class Diagnostics:
         self._odd = np.zeros((ODD_SIZES, 2), np.int64)
         self._base = np.zeros((5, len(features)), np.float32)
         if self._market is not None:
+            self._traders = self._market.rows
             layout = self._market.layout
             facts = as_rows(np.zeros(1, FACTS))
             self._sizes = np.array(self._market.actions.table["size"], np.int64)
             self._rules = as_rows(self._market.settings.rules())
             self._raw = (facts, facts.view(np.float32), layout.index, layout.low, layout.high)
         self._seen = as_rows(np.zeros((1, rows.num_envs), GLANCE))
-        self._before: dict[str, float] = {}
+        self._before, self._now = as_rows(np.zeros(1, LEDGER)), as_rows(np.zeros(1, LEDGER))
         self.tally = self._empty()
 
     def _empty(self) -> Tally:
@@ -72,17 +68,16 @@ class Diagnostics:
         if len(self._seen) != steps + 1:
             self._seen = as_rows(np.zeros((steps + 1, self._rows.num_envs), GLANCE))
         if self._market is not None:
-            self._before = self._ledger()
-            glance(self._market.rows, self._seen[0], self._seen[0])
+            read_ledger(self._traders, self._before)
+            glance(self._traders, self._seen, 0)
 
     def after(self, t: int) -> None:
         """Step `t` of the fragment is done."""
         if self._market is None:
             return
-        glance(self._market.rows, self._seen[t], self._seen[t + 1])
+        glance(self._traders, self._seen, t + 1)
         if t % RAW_EVERY == 0:
-            cuts = self.tally.features["cut"]
-            count_cuts(self._market.rows, self._rules[0], *self._raw, cuts)
+            count_cuts(self._traders, self._rules[0], *self._raw, self.tally.features["cut"])
             self.tally.looked += self._rows.num_envs
 
     def finish(self, rollout: Rollout, episodes: NDArray[np.void], *, steps: int) -> None:
@@ -125,13 +120,15 @@ class Diagnostics:
             add_to(tally.episode, {name: float(episodes[name].sum()) for name in SUMMED})
         if self._market is None:
             return
-        change = {name: now - self._before[name] for name, now in self._ledger().items()}
-        for name, ended in LEDGER.items():
-            change[name] += float(episodes[ended].sum())
-        change["equity"] -= float(episodes["equity_start"].sum())
+        read_ledger(self._traders, self._now)
+        change = {name: float(self._now[name][0] - self._before[name][0]) for name in ENDED}
+        if len(episodes):
+            for name, ended in ENDED.items():
+                change[name] += float(episodes[ended].sum())
+            change["equity"] -= float(episodes["equity_start"].sum())
         add_to(tally.ledger, change)
         rules = self._market.settings.reward_rules()[0]
-        refund = change["account.refund"]
+        refund = change["refund"]
         parts = {
             "equity": (change["equity"] - refund) * rules["per_micro"],
             "refund": refund * rules["per_micro"],
@@ -140,20 +137,12 @@ class Diagnostics:
         }
         add_to(tally.rewards, {name: float(value) for name, value in parts.items()})
 
-    def _ledger(self) -> dict[str, float]:
-        """What all rows have counted in their episodes so far."""
-        return {name: float(column(self._traders(), name).sum()) for name in LEDGER}
-
-    def _traders(self) -> NDArray[np.void]:
-        assert self._market is not None
-        return self._market.rows.view(np.ndarray)
-
     def take(self, cost_share: float) -> Tally:
         """The sums since the last call."""
         taken, self.tally = self.tally, self._empty()
         taken.cost_share = cost_share
         if self._market is not None:
-            traders = self._traders()
+            traders = self._traders.view(np.ndarray)
             taken.accounts = {
                 "equity": traders["equity"].copy(),
                 "cash": traders["account"]["cash"].copy(),
@@ -186,12 +175,6 @@ class Diagnostics:
         if self._market is None:
             return f"row {row}"
         return f"market {self._market.pack.tickers[self._seen['view_index'][t, row]]}"
-
-
-def column(traders: NDArray[np.void], name: str) -> Any:
-    """A counter of every row; `account.fees` is one of its account."""
-    outer, _, inner = name.rpartition(".")
-    return traders[outer][inner] if outer else traders[name]
 
 
 def _bad(values: NDArray[np.float32]) -> list[list[int]]:

@@ -104,7 +104,7 @@ def _trading(tally: Tally) -> dict[str, float]:
         "orders_per_1000": each["sent"],
         "rejected_per_1000": each["rejected"],
         "contracts_per_1000": each["traded"] / CONTRACT,
-        "fees_per_1000": each["account.fees"] / MICROS_PER_DOLLAR,
+        "fees_per_1000": each["fees"] / MICROS_PER_DOLLAR,
         "maker_share": ledger["maker_fills"] / max(ledger["fills"], 1.0),
         # An order may fill in the iteration after the one that sent it.
         "fill_rate": min(1.0, ledger["filled_orders"] / max(ledger["sent"], 1.0)),

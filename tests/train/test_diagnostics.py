@@ -92,7 +92,7 @@ def test_the_parts_of_the_reward_add_up_and_the_ledger_counts_every_fill() -> No
         assert (tally.rewards["refund"] > 0) == (share < 1) and (tally.rewards["shaping"] != 0) == (reward != "pure")
         assert tally.ledger["fills"] == len(fills) > 0 and tally.ledger["traded"] == fills["size"].sum()
         assert (
-            tally.ledger["maker_fills"] == fills["maker"].sum() and tally.ledger["account.fees"] == fills["fee"].sum()
+            tally.ledger["maker_fills"] == fills["maker"].sum() and tally.ledger["fees"] == fills["fee"].sum()
         )
         assert tally.episodes == len(rollout.ends) > 0
 
