@@ -102,7 +102,7 @@ print(time.perf_counter() - began)
 
 
 def loading() -> Measured:
-    """From a fresh process with its imports done to a bundle whose bytes, fingerprints and probe are verified."""
+    """A fresh process, imports done (numba's deferred ones too): until bytes, fingerprints and probe are verified."""
     path = bundle()
     size = sum(file.stat().st_size for file in path.iterdir())
     taken = []

@@ -10,7 +10,7 @@ from functools import cache
 
 import msgspec
 
-from bench.contestants import ENV, Entry, Ours, kept_numerics, with_numerics
+from bench.contestants import ENV, Ours, kept_numerics, with_numerics
 from bench.figures import Figure, Measured
 from bench.quality import Exam
 from kalshi_ray.policy.inference import Network
@@ -73,7 +73,7 @@ def source(settings: TrainSettings) -> MarketSource:
 def ours(seed: int) -> Stopwatch:
     """Our preset `fast`, two threads."""
     settings = msgspec.structs.replace(FAST, seed=seed)
-    with_numerics(Entry(lambda: Ours(settings)))
+    with_numerics()
     program = Ours(settings, source(settings))
     watch = Stopwatch(exam())
     try:
@@ -90,7 +90,7 @@ def maskable(settings: TrainSettings, seed: int, limit_s: float) -> Stopwatch:
     """MaskablePPO with the same numbers, two threads."""
     from bench.maskable import learn
 
-    with_numerics(Entry(lambda: Ours(settings), threads=2))
+    with_numerics(threads=2)
     rows = source(settings)
     watch = Stopwatch(exam(), limit_s)
     learn(rows, settings.resolved(), steps=STEPS, seed=seed, look=watch)

@@ -54,12 +54,12 @@ def rates(entries: Mapping[str, Entry], *, repeats: int) -> dict[str, float]:
     with ExitStack() as stack, kept_numerics():
         playing = {}
         for name, entry in entries.items():
-            with_numerics(entry)
+            with_numerics(threads=entry.threads, matmul=entry.matmul)
             playing[name] = entry.make()
             stack.callback(playing[name].close)
         for repeat in range(repeats + 1):
             for name, entry in entries.items():
-                with_numerics(entry)
+                with_numerics(threads=entry.threads, matmul=entry.matmul)
                 began = time.perf_counter()
                 steps = playing[name].turn()
                 if repeat:
@@ -67,10 +67,10 @@ def rates(entries: Mapping[str, Entry], *, repeats: int) -> dict[str, float]:
     return {name: statistics.median(found) for name, found in taken.items()}
 
 
-def with_numerics(entry: Entry) -> None:
+def with_numerics(*, threads: int = 1, matmul: str = "medium") -> None:
     """Threads and precision are the process's own: each program gets its own back before its turn."""
-    torch.set_num_threads(entry.threads)
-    torch.set_float32_matmul_precision(entry.matmul)
+    torch.set_num_threads(threads)
+    torch.set_float32_matmul_precision(matmul)
 
 
 @contextmanager
