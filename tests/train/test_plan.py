@@ -146,7 +146,7 @@ def test_what_leaves_nothing_says_so_before_ray_starts(store: SessionStore) -> N
         planned(store, "a", "b", selection=msgspec.structs.replace(SUITABLE, tickers=("*-3E*",)))
     with pytest.raises(UsageError, match="'a' is the same recording"):
         planned(store, "a", "b", "a")
-    with pytest.raises(NothingToDo, match="no market of session .a. can be traded by its first"):
+    with pytest.raises(NothingToDo, match="no market of session 'a' can be traded by its first"):
         planned(store, "a", split=THIRDS, causal=causal(updates=10**6))
     assert not ray.is_initialized()
 
