@@ -208,6 +208,11 @@ def _check_names(settings: TrainSettings, numbers: Hyperparameters) -> None:
     for name in (*settings.stop_on, *settings.explore_on):
         if name not in ALERTS:
             raise UnknownName("alert", name, list(ALERTS))
+    if settings.eval_freq and settings.keep_best == 0:
+        raise ConfigError(
+            "train.keep_best = 0 with validation: the bundle comes from the best checkpoint, which must be kept",
+            remedy="Keep one at least, or train without validation (train.eval_freq = 0)",
+        )
     if settings.eval_freq == 0:
         needing = ["train.early_stop"] if settings.early_stop else []
         needing += [f"train.{n}" for n in ("stop_on", "explore_on") if "validation-drop" in getattr(settings, n)]

@@ -8,11 +8,16 @@ import pytest
 
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.errors import ConfigError, UnknownName
-from kalshi_ray.train.settings import PRESETS, Hyperparameters, TrainSettings
+from kalshi_ray.train.alerts import NAMES
+from kalshi_ray.train.settings import ALERTS, PRESETS, Hyperparameters, TrainSettings
 
 
 def test_the_documents_preset_is_the_documents_table() -> None:
-    numbers = TrainSettings(preset="documents").resolved()
+    """L-05 to L-15: two separate ReLU towers, and every number of theirs."""
+    settings = TrainSettings(preset="documents")
+    network, numbers = settings.network_in_force(), settings.resolved()
+    assert (network.activation, network.shared, network.dropout) == ("relu", False, 0.0)
+    assert (numbers.learning_rate_end, numbers.entropy_end) == (numbers.learning_rate, numbers.entropy)
     assert (numbers.learning_rate, numbers.batch, numbers.minibatch, numbers.epochs) == (1e-4, 4096, 256, 10)
     assert (numbers.discount, numbers.gae_lambda, numbers.clip) == (0.99, 0.95, 0.2)
     assert (numbers.entropy, numbers.value_coeff, numbers.grad_clip) == (0.05, 0.5, 0.5)
@@ -46,6 +51,18 @@ def test_training_bounds_episodes_and_keeps_every_other_rule() -> None:
         ({"batch": 1000}, "not a multiple of rows x runners = 256 x 1"),
         ({"minibatch": 32_768}, "smaller than train.minibatch"),
         ({"gae_lambda": 1.5}, "gae_lambda = 1.5"),
+        ({"early_stop": 1.5}, "early_stop = 1.5"),
+        ({"early_stop": 0.3, "eval_freq": 0}, "early_stop without validation"),
+        ({"stop_on": ("validation-drop",), "eval_freq": 0}, "stop_on without validation"),
+        ({"explore_on": ("hold-95",), "entropy": 0.0}, "there must be a weight"),
+        ({"save_freq": 0}, "save_freq = 0"),
+        ({"eval_freq": -1}, "eval_freq = -1"),
+        ({"keep_best": 0}, "keep_best = 0"),
+        ({"runners": -1}, "runners = -1"),
+        ({"entropy": -0.1}, "entropy = -0.1"),
+        ({"learning_rate": float("nan")}, "learning_rate = nan"),
+        ({"learners": 2}, "our learner is one process"),
+        ({"algorithm": "a2c", "learner": "stock", "tau_s": 0.0}, "knows ppo only"),
         ({"network": "shared"}, "exclude each other"),
         ({"learner": "stock"}, "discount per step only"),
         ({"runner": "stock", "tau_s": 0.0}, "knows no cost ramp"),
@@ -54,6 +71,12 @@ def test_training_bounds_episodes_and_keeps_every_other_rule() -> None:
 def test_what_cannot_be_is_refused_with_its_name(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TrainSettings(**wrong).resolved()
+
+
+def test_an_alert_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    assert ALERTS == NAMES
+    with pytest.raises(UnknownName, match=r"no alert named 'hold'.*Known: hold-90, hold-95, over-trading"):
+        TrainSettings(stop_on=("hold",)).resolved()
 
 
 @pytest.mark.parametrize("wrong", [{"preset": "slow"}, {"network": "huge"}])
