@@ -19,6 +19,8 @@ from kalshi_ray.cli.settings import settings_type
 from kalshi_ray.data.analysis.market_lines import PRIORITY_RULE, QUALITY_FORMULA
 from kalshi_ray.data.importing import BookFiles, FrameFiles, QuoteFiles, TradeFiles
 from kalshi_ray.env.describe import BY_NAME
+from kalshi_ray.evaluate.gates import described
+from kalshi_ray.evaluate.report import NOT_MODELLED
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- generated: (?P<name>[\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -46,6 +48,8 @@ def tables(name: str) -> str:
         "library-defaults": library_defaults,
         "import-forms": import_forms,
         "quality": quality,
+        "gates": gates,
+        "not-modelled": not_modelled,
     }
     return own[kind](argument)
 
@@ -102,6 +106,16 @@ def quality(_: str) -> str:
     """How a session's quality score and its use for training come about."""
     rule = "; ".join(part.strip() for part in PRIORITY_RULE.split(";"))
     return f"Quality, 0 to 1: {QUALITY_FORMULA}.\n\nUse: {rule}.\n"
+
+
+def gates(_: str) -> str:
+    """What the two gates of promotion ask for."""
+    return markdown(("check", "viable", "production"), described())
+
+
+def not_modelled(_: str) -> str:
+    """What no figure of a report knows."""
+    return "".join(f"* {item}\n" for item in NOT_MODELLED)
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -78,16 +78,25 @@ def note(line: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Any:
-    """A table; the columns named in `right` are numbers and aligned so."""
+    """A table; the columns named in `right` are numbers, aligned so and never cut in two."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=None, pad_edge=False, header_style="dim")
+    cells = [[text(cell) for cell in row] for row in rows]
     for at, column in enumerate(columns):
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=at == 0)
-    for row in rows:
-        made.add_row(*(Text(text(cell)) for cell in row))
+        number = column in right
+        words = [len(word) for cell in (column, *(row[at] for row in cells)) for word in cell.split()]
+        made.add_column(
+            column,
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=at == 0,
+            min_width=max(words, default=0) if number else None,
+        )
+    for row in cells:
+        made.add_row(*map(Text, row))
     return Group(Text(title, style="bold"), made) if title else made
 
 

@@ -100,7 +100,9 @@ def consistency_of(breakdowns: Sequence[Breakdown]) -> Consistency:
         return Consistency(verdict="not computable", words=words)
     losing = [(one, group) for one, group in found if group.per_market.mean <= 0]
     surely = [(one, group) for one, group in losing if group.per_market.high is not None and group.per_market.high < 0]
-    named = ", ".join(f"{one.by} {group.name}" for one, group in surely or losing)
+    worst = sorted(surely or losing, key=lambda pair: pair[1].per_market.mean)
+    named = ", ".join(f"{one.by} {group.name}" for one, group in worst[:3])
+    named += f" and {len(worst) - 3} more of {len(found)} groups" if len(worst) > 3 else ""
     if surely:
         return Consistency(verdict="inconsistent", words=f"the whole interval is below zero in {named}")
     if losing:

@@ -145,7 +145,7 @@ def _actions(policy: PolicyReport) -> str:
 def drawn_by_regime(report: EvaluationReport, policy: PolicyReport) -> str:
     """What one judged policy does where, and what it earns by kind of market and of moment."""
     figures = [_heat(policy, heat) for heat in policy.heats if any(_acts(heat))]
-    figures += [_regime(one) for one in policy.breakdowns if len(one.groups) > 1]
+    figures += [_regime(one) for one in policy.breakdowns if sum(group.fills > 0 for group in one.groups) > 1]
     if not figures:
         return ""
     return f'<h2>Where: {escape(policy.name)}</h2><div class="charts">{"".join(figures)}</div>'
@@ -181,9 +181,10 @@ def _cell(heat: Heat, row: str, column: str, counts: Sequence[int]) -> Cell:
 
 
 def _regime(one: Breakdown) -> str:
-    bars = [Bar(group.name + (" *" if group.is_small else ""), group.net, _group_words(group)) for group in one.groups]
-    small = "; * under ten events" if any(group.is_small for group in one.groups) else ""
-    drawing = row_chart(bars, label=f"Net by {one.by}", x_words=_money, name_width=200)
+    groups = [group for group in one.groups if group.fills]
+    bars = [Bar(group.name + (" *" if group.is_small else ""), group.net, _group_words(group)) for group in groups]
+    small = "; * under ten events" if any(group.is_small for group in groups) else ""
+    drawing = row_chart(bars, label=f"Net by {one.by}", x_words=_money)
     return _figure(f"Net by {one.by}", one.words + small, drawing)
 
 

@@ -17,6 +17,19 @@ from kalshi_ray.evaluate.metrics import Figures
 Unit = Literal["number", "share", "dollars"]
 
 
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """The numbers of one gate; None: not asked for."""
+
+    win_rate: float  # per trade, above
+    drawdown: float  # on peak capital in use, below
+    sharpe: float | None = None  # above
+    markets_won: float | None = None  # of those traded, at least
+
+
+VIABLE = Bounds(win_rate=0.45, drawdown=0.20)
+PRODUCTION = Bounds(win_rate=0.52, drawdown=0.15, sharpe=1.0, markets_won=0.70)
+
+
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One condition of a gate."""
 
@@ -79,17 +92,10 @@ def judge(
     """The viable and the production gate; `baselines` are pessimistic net dollars by name, without the oracle."""
     figures = pessimistic(by_model)
     common = (*_data_checks(figures, evidence), _profit(figures), _interval(figures))
-    viable = (
-        *common,
-        _above("win rate per trade", figures.rates.win_rate, 0.45, unit="share"),
-        _below("drawdown on peak capital", figures.capital.drawdown_on_peak, 0.20),
-    )
+    viable = (*common, *_bounds(figures, VIABLE))
     production = (
         *common,
-        _above("Sharpe", figures.capital.sharpe, 1.0, without=figures.capital.sharpe_remark),
-        _above("win rate per trade", figures.rates.win_rate, 0.52, unit="share"),
-        _below("drawdown on peak capital", figures.capital.drawdown_on_peak, 0.15),
-        _at_least("profitable share of markets traded", figures.rates.episode_win_rate, 0.70),
+        *_bounds(figures, PRODUCTION),
         _beats_baselines(figures, baselines),
         _controls_lose(figures, controls),
     )
@@ -97,6 +103,19 @@ def judge(
         Gate(name="viable", fill_model=figures.fill_model, checks=viable),
         Gate(name="production", fill_model=figures.fill_model, checks=production),
     )
+
+
+def _bounds(figures: Figures, bounds: Bounds) -> tuple[Check, ...]:
+    found = [
+        _above("win rate per trade", figures.rates.win_rate, bounds.win_rate, unit="share"),
+        _below("drawdown on peak capital", figures.capital.drawdown_on_peak, bounds.drawdown),
+    ]
+    if bounds.sharpe is not None:
+        found.append(_above("Sharpe", figures.capital.sharpe, bounds.sharpe, without=figures.capital.sharpe_remark))
+    if bounds.markets_won is not None:
+        share = figures.rates.episode_win_rate
+        found.append(_at_least("profitable share of markets traded", share, bounds.markets_won))
+    return tuple(found)
 
 
 def _data_checks(figures: Figures, evidence: Evidence) -> tuple[Check, ...]:
@@ -206,6 +225,31 @@ def _check(name: str, value: float | None, passed: bool, bound: str, unit: Unit,
         return Check(name=name, passed=False, bound=bound, unit=unit, reason=f"{name}: {without or 'not computable'}")
     reason = f"{name} is {in_words(value, unit)}, expected {bound}"
     return Check(name=name, passed=passed, value=value, bound=bound, unit=unit, reason=reason)
+
+
+def described() -> list[tuple[str, str, str]]:
+    """What each gate asks for: (check, viable, production)."""
+    both = [
+        ("data", "full depth; best quotes alone open no gate"),
+        ("fill models", "all three, for orders that can rest"),
+        ("judged events that it was trained on", "none"),
+        ("events", f"at least {MIN_STRONG}"),
+        ("trades", "at least 1"),
+        ("return on peak capital in use", "above 0 %"),
+        ("interval of net a market", "whole above $0"),
+    ]
+    return [
+        *((name, asked, asked) for name, asked in both),
+        ("win rate per trade", *(f"above {in_words(one.win_rate, 'share')}" for one in (VIABLE, PRODUCTION))),
+        (
+            "drawdown on peak capital in use",
+            *(f"below {in_words(one.drawdown, 'share')}" for one in (VIABLE, PRODUCTION)),
+        ),
+        ("Sharpe", "", f"above {PRODUCTION.sharpe:g}"),
+        ("profitable share of markets traded", "", f"at least {in_words(PRODUCTION.markets_won, 'share')}"),
+        ("net", "", "above every baseline's"),
+        ("negative controls", "", f"gross to mid below {KEPT_SHARE:.0%} of the policy's, not shown above $0"),
+    ]
 
 
 def in_words(value: float | None, unit: Unit) -> str:

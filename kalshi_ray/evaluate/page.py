@@ -18,17 +18,18 @@ from kalshi_ray.evaluate.wording import Table, dollars
 def to_html(report: EvaluationReport) -> str:
     """The whole page, without any reference outside itself."""
     head, *rest = tables_of(report)
+    early = 4 if report.data.synthetic else 3  # what belongs beside the headline
     later = {one.title for policy in report.judged for one in tables_of_policy(policy)}
     body = [
         _opening(report),
         _table(head, report),
         _circumstances(report),
-        *(_table(table, report) for table in rest[:3]),
+        *(_table(table, report) for table in rest[:early]),
         "<h2>Curves and fills</h2>",
         charts(report),
         *(drawn_by_regime(report, policy) for policy in report.judged if policy.by_model),
-        *(_table(table, report) for table in rest[3:] if table.title not in later),
-        *(_table(table, report) for table in rest[3:] if table.title in later),
+        *(_table(table, report) for table in rest[early:] if table.title not in later),
+        *(_table(table, report) for table in rest[early:] if table.title in later),
         _remarks(report),
         _small_print(report),
     ]
@@ -66,9 +67,8 @@ def _opening(report: EvaluationReport) -> str:
             )
     flags = "".join(f"<li>{escape(flag)}</li>" for flag in report.data.flags)
     use = report.test_use
-    used = (
-        "" if use is None else f"; this test set was used {use.before:,} times before, by {use.models:,} other models"
-    )
+    times = "" if use is None else f"used {use.before:,} times before, by {use.models:,} other models"
+    used = "" if use is None else f"; this test set was {times if use.before else 'never used before'}"
     return (
         f"<h1>Evaluation on {escape(report.data.session)}</h1>"
         f'<p class="muted">{report.data.markets:,} markets of {report.data.events:,} events on {report.data.days:,} '

@@ -116,10 +116,11 @@ def bar_chart(bars: Sequence[Bar], *, label: str, y_words: Words) -> str:
     return _frame(parts, label)
 
 
-def row_chart(bars: Sequence[Bar], *, label: str, x_words: Words, name_width: int = 170) -> str:
+def row_chart(bars: Sequence[Bar], *, label: str, x_words: Words) -> str:
     """Lying bars with names, values and, where given, whiskers."""
     if not bars:
         return _empty(label)
+    name_width = min(WIDTH // 2, max(120, 16 + math.ceil(6.4 * max(len(bar.name) for bar in bars))))
     values = [v for bar in bars for v in (bar.value, bar.low, bar.high) if v is not None]
     low, high = _room(min(0.0, *values), max(0.0, *values))
     height = 24 * len(bars) + BOTTOM + 4

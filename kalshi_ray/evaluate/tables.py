@@ -15,12 +15,11 @@ from kalshi_ray.evaluate.wording import NOT_MEASURABLE, Table, cents, dollars, d
 
 def tables_of(report: EvaluationReport) -> tuple[Table, ...]:
     """Every table of the report, the headline first."""
-    found = [headline(report), won(report), evidence(report), power(report)]
-    if report.data.synthetic:
-        found.append(edges(report))
+    found = [headline(report), *([edges(report)] if report.data.synthetic else [])]
+    found += [won(report), evidence(report), power(report)]
     if report.families:
         found += families(report)
-    found += [costs(report), per_contract(report), behaviour(report), capital(report)]
+    found += [costs(report), per_contract(report), endings(report), behaviour(report), capital(report)]
     if any(len(policy.by_model) > 1 for policy in report.policies):
         found.append(band(report))
     for policy in report.judged:
@@ -50,7 +49,7 @@ def label(policy: PolicyReport) -> str:
 
 
 def headline(report: EvaluationReport) -> Table:
-    """Net, its interval, return and drawdown side by side; on synthetic sessions the fill edge too."""
+    """Net, its interval, return and drawdown side by side."""
     columns: dict[str, Callable[[Figures], str]] = {
         "net": lambda f: dollars(f.money.net),
         "net a market": lambda f: dollars(f.net_per_market.mean),
@@ -59,9 +58,6 @@ def headline(report: EvaluationReport) -> Table:
         "return on peak": lambda f: percent(f.capital.return_on_peak),
         "drawdown": lambda f: percent(f.capital.drawdown_on_peak),
     }
-    if report.data.synthetic:
-        columns["fill edge a market"] = lambda f: dollars(f.edge.per_market.mean if f.edge else None)
-        columns["of the oracle's"] = lambda f: percent(f.edge.share_of_oracle if f.edge else None)
     note = (
         "Net is settled by the venue, or closed down the shown ladder with taker fee, under the fill model with the "
         "lowest net. The interval is by event. Return and drawdown: on the most capital in use at once."
@@ -116,11 +112,10 @@ def evidence(report: EvaluationReport) -> Table:
             "events": lambda f: str(f.counts.events),
             "days": lambda f: str(f.counts.days),
             "markets (traded)": lambda f: f"{f.counts.markets:,} ({f.counts.markets_traded:,})",
-            "decisions": lambda f: f"{f.counts.decisions:,}",
-            "fills (maker/taker)": lambda f: f"{f.counts.maker_fills:,}/{f.counts.fills - f.counts.maker_fills:,}",
+            "maker fills": lambda f: f"{f.counts.maker_fills:,}",
+            "taker fills": lambda f: f"{f.counts.fills - f.counts.maker_fills:,}",
             "contracts": lambda f: f"{f.counts.contracts:,.0f}",
-            "stake": lambda f: dollars(f.counts.stake_dollars),
-            "fill model": lambda f: f.fill_model,
+            "stake": lambda f: f"${f.counts.stake_dollars:,.0f}",
         },
     )
 
@@ -133,19 +128,16 @@ def power(report: EvaluationReport) -> Table:
         report,
         "What it can show",
         {
-            "smallest edge": lambda f: dollars(f.net_per_market.detectable),
+            "smallest edge": lambda f: dollars(f.net_per_market.detectable or None),
             "events needed": lambda f: (
                 "-" if f.net_per_market.events_needed is None else f"{f.net_per_market.events_needed:,}"
             ),
             "largest event": lambda f: percent(f.net_per_market.largest_event_share),
-            "settled": lambda f: f"{f.counts.settled_markets:,} of {f.counts.markets:,}",
-            "still open": lambda f: f"{f.counts.open_positions:,}",
-            "no book": lambda f: f"{f.counts.unknown_books:,}",
+            "fill model": lambda f: f.fill_model,
         },
         note="Smallest edge: net a market that this many events would tell from zero with 80 % power. Events needed: "
-        "to tell the net a market seen here. Largest event: its part of all that was won and lost by event. Still "
-        "open: positions at the end of the recording; no book: of them, without one to close against. Seeds: of its "
-        "recipe, judged here.",
+        "to tell the net a market seen here. Largest event: its part of all that was won and lost by event. Seeds: of "
+        "its recipe, judged here.",
     )
     rows = tuple(
         (*row, str(counts[policy.name]) if policy.role == "judged" else "-")
@@ -165,12 +157,27 @@ def costs(report: EvaluationReport) -> Table:
             "fees": lambda f: dollars(-f.money.fees),
             "closing": lambda f: dollars(-f.money.closing),
             "net": lambda f: dollars(f.money.net),
-            "settled": lambda f: dollars(f.money.settled),
-            "marked": lambda f: dollars(f.money.unsettled),
-            "at last mark": lambda f: dollars(f.money.net_at_last_mark),
         },
-        note="Settled and marked: P&L of markets with and without the venue's result, before closing. At last mark: "
-        "net with positions at unknown books kept at their last mark instead of zero.",
+        note="Gross to mid: as if every fill had been at the mid just before it.",
+    )
+
+
+def endings(report: EvaluationReport) -> Table:
+    """What of the net the venue settled, and what was still open."""
+    return _table(
+        report,
+        "How it ended",
+        {
+            "settled markets": lambda f: f"{f.counts.settled_markets:,} of {f.counts.markets:,}",
+            "settled P&L": lambda f: dollars(f.money.settled),
+            "marked P&L": lambda f: dollars(f.money.unsettled),
+            "still open": lambda f: f"{f.counts.open_positions:,}",
+            "no book": lambda f: f"{f.counts.unknown_books:,}",
+            "net at last mark": lambda f: dollars(f.money.net_at_last_mark),
+        },
+        note="Settled and marked: P&L of markets with and without the venue's result, before closing. Still open: "
+        "positions at the end of the recording; no book: of them, without one to close against, worth nothing in the "
+        "net and their last mark in the last column.",
     )
 
 
@@ -194,16 +201,18 @@ def behaviour(report: EvaluationReport) -> Table:
         report,
         "Behaviour",
         {
+            "decisions": lambda f: f"{f.counts.decisions:,}",
             "orders": lambda f: f"{f.counts.orders_sent:,}",
-            "maker share": lambda f: NOT_MEASURABLE if report.data.depth == "best" else percent(f.rates.maker_share),
-            "trades a market": lambda f: f"{f.rates.trades_per_episode:.1f}",
-            "contracts a trade": lambda f: (
+            "makers": lambda f: NOT_MEASURABLE if report.data.depth == "best" else percent(f.rates.maker_share),
+            "trades each": lambda f: f"{f.rates.trades_per_episode:.1f}",
+            "trade size": lambda f: (
                 "-" if f.rates.contracts_per_trade is None else f"{f.rates.contracts_per_trade:.1f}"
             ),
-            "held (median)": lambda f: duration(f.rates.median_holding_s),
-            "masked": lambda f: f"{f.counts.refused:,}",
+            "held": lambda f: duration(f.rates.median_holding_s),
+            "turnover": lambda f: f"{f.capital.turnover:.2f}",
         },
-        note="Masked: actions that came although they were not legal, and were not sent.",
+        note="Makers: their share of the contracts. Trades each: by market. Trade size: mean of contracts. Held: "
+        "median time of a trade. Turnover: stake over allocated capital.",
     )
 
 
@@ -213,16 +222,15 @@ def capital(report: EvaluationReport) -> Table:
         report,
         "Capital",
         {
-            "allocated": lambda f: dollars(f.capital.allocated_dollars),
+            "allocated": lambda f: f"${f.capital.allocated_dollars:,.0f}",
             "return on it": lambda f: percent(f.capital.return_on_allocated),
             "drawdown on it": lambda f: percent(f.capital.drawdown_on_allocated),
             "peak in use": lambda f: dollars(f.capital.peak_dollars),
             "drawdown": lambda f: dollars(f.capital.drawdown_dollars),
             "worst market": lambda f: dollars(f.capital.worst_market_drawdown_dollars),
-            "turnover": lambda f: f"{f.capital.turnover:.2f}",
         },
         note="Allocated: every market's bankroll. Peak in use: the most that open trades together could lose at once. "
-        "Worst market: the deepest fall of one bankroll. Turnover: stake over allocated capital.",
+        "Worst market: the deepest fall of one bankroll.",
     )
 
 

@@ -54,6 +54,7 @@ def grown(seed: int, *, markets: int, policy: str, fill_model: str = "pessimisti
     curve[-1] = made.pnl.sum()
     actions = np.zeros(action_space("sized21").size if acts else 0, np.int64)
     actions[:1], actions[1:] = 10_000, source.integers(0, 100, max(len(actions) - 1, 0))
+    made.states[...] = source.integers(0, 50, made.states.shape)
     mids = 2 * made.fills["price"][:, None] + source.integers(-300, 300, (len(made.fills), 3))
     return replace(
         made,
