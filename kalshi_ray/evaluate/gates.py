@@ -240,10 +240,15 @@ def described() -> list[tuple[str, str, str]]:
     ]
     return [
         *((name, asked, asked) for name, asked in both),
-        ("win rate per trade", *(f"above {in_words(one.win_rate, 'share')}" for one in (VIABLE, PRODUCTION))),
+        (
+            "win rate per trade",
+            f"above {in_words(VIABLE.win_rate, 'share')}",
+            f"above {in_words(PRODUCTION.win_rate, 'share')}",
+        ),
         (
             "drawdown on peak capital in use",
-            *(f"below {in_words(one.drawdown, 'share')}" for one in (VIABLE, PRODUCTION)),
+            f"below {in_words(VIABLE.drawdown, 'share')}",
+            f"below {in_words(PRODUCTION.drawdown, 'share')}",
         ),
         ("Sharpe", "", f"above {PRODUCTION.sharpe:g}"),
         ("profitable share of markets traded", "", f"at least {in_words(PRODUCTION.markets_won, 'share')}"),
