@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,14 +14,19 @@ from kalshi_ray.core.tape import ViewPack
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.evaluate.compose import compose_report, ledger_of
 from kalshi_ray.evaluate.contest import Contestant, Markets, can_rest, not_measurable, with_decisions
+from kalshi_ray.evaluate.controls import OtherMarket, controls_of
 from kalshi_ray.evaluate.edge import Truth
 from kalshi_ray.evaluate.ledger import Ledger
+from kalshi_ray.evaluate.matching import MatchedRandom, corrected, profile_of, turnover
 from kalshi_ray.evaluate.report import EvaluationReport
 from kalshi_ray.evaluate.settings import EvaluationSettings
 from kalshi_ray.evaluate.shards import Played, Shard, curve_times, play, shards_of
 from kalshi_ray.policy.baselines import Random
 from kalshi_ray.policy.protocol import Policy
 from kalshi_ray.telemetry import Progress
+
+REHEARSALS = 3  # of the random baseline at most, until it trades as much as the judged policy
+ENOUGH = 0.1  # by which its turnover may differ
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ class _Work:
             task.env,
             task.shard,
             self.times,
-            rows=settings.rows,
+            rows=max(settings.rows, 2) if isinstance(task.policy, OtherMarket) else settings.rows,
             seed=settings.seed,
             markouts_s=settings.markouts_s,
         )
@@ -77,8 +82,8 @@ def evaluate(
 ) -> Evaluation:
     """Judge `contestants` on the same markets of `pack`, whole views at full cost, and compose the report.
 
-    Judged policies go first, so that the random baseline can trade as often. The result does not depend on the number
-    of workers. Raises NothingToDo when no market has a decision point.
+    Judged policies go first: the random baseline trades as they do, and each of them that acts gets negative controls.
+    The result does not depend on the number of workers. Raises NothingToDo when no market has a decision point.
     """
     settings = settings or EvaluationSettings()
     markets = with_decisions(pack, markets)
@@ -87,12 +92,16 @@ def evaluate(
     shards = shards_of(markets.views, markets.starts, settings.shard_markets)
     entered = list(contestants)
     barred = {index: why for index, one in enumerate(entered) if (why := not_measurable(one.policy, pack, whole))}
-    ledgers: dict[int, list[Ledger]] = {}
     with _Player(work, settings.workers) as player:
-        for judged in (True, False):
-            wave = [at for at, one in enumerate(entered) if (one.role == "judged") == judged and at not in barred]
-            ledgers |= _play_wave(wave, entered, shards, work, whole, player, progress)
-            entered = _match_random(entered, ledgers, settings)
+
+        def play_all(wave: Sequence[int]) -> dict[int, list[Ledger]]:
+            return _play_wave(wave, entered, shards, work, whole, player, progress)
+
+        ledgers = play_all([at for at, one in enumerate(entered) if one.role == "judged" and at not in barred])
+        entered = _match_random(entered, ledgers, shards, work, whole, player)
+        if settings.controls:
+            barred |= _enter_controls(entered, ledgers, pack, markets, whole, shards)
+        ledgers |= play_all([at for at, one in enumerate(entered) if one.role != "judged" and at not in barred])
     report = compose_report(entered, ledgers, barred, pack, markets, env_settings=whole, settings=settings, truth=truth)
     return Evaluation(report, tuple(one for index in sorted(ledgers) for one in ledgers[index]), pack.events)
 
@@ -124,22 +133,59 @@ def _play_wave(
 
 
 def _match_random(
-    contestants: Sequence[Contestant], ledgers: dict[int, list[Ledger]], settings: EvaluationSettings
+    contestants: Sequence[Contestant],
+    ledgers: Mapping[int, Sequence[Ledger]],
+    shards: Sequence[Shard],
+    work: _Work,
+    env: EnvSettings,
+    player: _Player,
 ) -> list[Contestant]:
-    """Let random baselines without a rate of their own trade as often as the first judged policy."""
+    """Let random baselines without a rate of their own trade like the first judged policy."""
     judged = [index for index, one in enumerate(contestants) if one.role == "judged" and index in ledgers]
-    if not settings.match_random or not judged:
+    open_to_it = [at for at, one in enumerate(contestants) if _is_plain_random(one)]
+    if not work.settings.match_random or not judged or not open_to_it:
         return list(contestants)
-    episodes = ledgers[judged[0]][0].episodes
-    rate = min(1.0, float(episodes["orders_sent"].sum() / max(1, episodes["steps"].sum())))
+    policy = contestants[judged[0]].policy
+    ledger = ledgers[judged[0]][0]
+    profile = profile_of(ledger)
+    rests = bool((ledger.fills["maker"] != 0).any())
+    for _ in range(REHEARSALS if profile else 0):
+        assert profile is not None
+        trial = MatchedRandom(profile, of=policy.name, rests=rests)
+        played = player.play([_Task(trial, env, shard) for shard in shards], None)
+        own = ledger_of(work.pack, shards, played, work.times, policy=trial.name, fill_model=env.fill_model)
+        if abs(turnover(own) / profile.turnover - 1.0) < ENOUGH:
+            break
+        profile = corrected(profile, own)
+    entered = list(contestants)
+    for at in open_to_it:
+        name = entered[at].policy.name
+        matched = MatchedRandom(profile, of=policy.name, rests=rests, name=name) if profile else Random(0.0, name)
+        entered[at] = replace(entered[at], policy=matched)
+    return entered
 
-    def matched(one: Contestant) -> Contestant:
-        policy: object = one.policy
-        if one.role != "baseline" or not isinstance(policy, Random) or policy.trade_probability is not None:
-            return one
-        return replace(one, policy=Random(rate, policy.name))
 
-    return [matched(one) for one in contestants]
+def _is_plain_random(contestant: Contestant) -> bool:
+    policy: object = contestant.policy
+    return contestant.role == "baseline" and isinstance(policy, Random) and policy.trade_probability is None
+
+
+def _enter_controls(
+    entered: list[Contestant],
+    ledgers: Mapping[int, Sequence[Ledger]],
+    pack: ViewPack,
+    markets: Markets,
+    env: EnvSettings,
+    shards: Sequence[Shard],
+) -> dict[int, str]:
+    """Append both controls of each judged policy that sent an order; which of them cannot be played, and why."""
+    acts = [entered[at] for at, own in sorted(ledgers.items()) if own[0].episodes["orders_sent"].any()]
+    barred = {}
+    for control, why in controls_of(acts, pack, markets, env, alone=min(len(one.views) for one in shards) < 2):
+        if reason := why or not_measurable(control.policy, pack, env):
+            barred[len(entered)] = reason
+        entered.append(control)
+    return barred
 
 
 class _Player:

@@ -24,10 +24,13 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     allow_overlap: bool = False  # judge a bundle on events that it was trained on; its gates stay closed
     stress: bool = False  # judge again with other cash, limit, fees and latency, one at a time
     gate: Literal["production", "viable", "none"] = "production"  # exit code 3 unless judged policies pass it
-    baselines: tuple[str, ...] = ("hold", "random", "join-best")
+    baselines: tuple[str, ...] = (
+        "hold", "random", "join-best", "inventory-aware", "momentum", "mean-reversion", "longshot-fade",
+    )  # fmt: skip
     oracle: bool = True  # beside them where the session has one (regime planted)
     fill_models: FillModels = "auto"  # auto: the whole band for policies whose orders rest, else pessimistic alone
-    match_random: bool = True  # the random baseline trades as often as the first judged policy
+    match_random: bool = True  # the random baseline trades like the first judged policy, but for its reasons
+    controls: bool = True  # beside each judged policy that acts: other market's observations, sign flipped
     shard_markets: int = 128  # markets that one environment judges: never depends on the number of workers
     rows: int = 64  # of them at a time
     workers: int = 1  # 1: in this process; more: so many Ray tasks at a time, which share the views

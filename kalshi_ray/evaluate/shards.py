@@ -54,11 +54,10 @@ class Played:
 
 
 def shards_of(views: NDArray[np.int32], starts: NDArray[np.int64], size: int) -> list[Shard]:
-    """Cut the views, in their order, into shards of `size` markets."""
-    return [
-        Shard(index, views[at : at + size], starts[at : at + size])
-        for index, at in enumerate(range(0, len(views), size))
-    ]
+    """Cut the views, in their order, into as few even shards as have at most `size` markets each."""
+    count = -(-len(views) // size)
+    parts = zip(np.array_split(views, count), np.array_split(starts, count), strict=True)
+    return [Shard(index, own, begin) for index, (own, begin) in enumerate(parts)]
 
 
 def curve_times(pack: ViewPack, views: NDArray[np.int32], points: int) -> NDArray[np.int64]:
@@ -187,6 +186,7 @@ class _Run:
         market = self.queue.given[row].popleft()
         self.current[row], self.decision[row] = market, 0
         if market == DONE:
+            self.current_keys[row] = 0
             return
         view = self.shard.views[market]
         if not self.env.playing[row]:

@@ -86,7 +86,7 @@ def stress(
     """`report` with the judged policies' results under every scenario, all under one fill model."""
     judged = [one for one in contestants if one.role == "judged"]
     model = settings.fill_models if settings.fill_models not in ("auto", "band") else env.fill_model
-    alone = msgspec.structs.replace(settings, fill_models=model)
+    alone = msgspec.structs.replace(settings, fill_models=model, controls=False)
     found: dict[str, list[Stressed]] = {one.policy.name: [] for one in judged}
     for scenario in scenarios:
         again = evaluate(

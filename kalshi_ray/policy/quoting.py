@@ -116,7 +116,7 @@ class InventoryAware:
         seen = self._seen.records[at]
         now, two_sided = rows["now_ns"], (rows["best_bid"] > 0) & (rows["best_ask"] > 0)
         twice_mid = np.where(two_sided, rows["best_bid"].astype(np.int64) + rows["best_ask"], seen["twice_mid"])
-        seconds = np.where(seen["ns"] > 0, (now - seen["ns"]) / SECOND, 0.0)
+        seconds = np.where(seen["ns"] > 0, np.maximum(now - seen["ns"], 0) / SECOND, 0.0)
         moved = np.where(seen["twice_mid"] > 0, (twice_mid - seen["twice_mid"]) / (2.0 * CENT), 0.0)
         fading = np.exp(-seconds / self.memory_s)
         seen["squares"] = seen["squares"] * fading + moved**2

@@ -74,9 +74,9 @@ def test_a_bundle_is_judged_on_the_test_part_beside_baselines_and_oracle(
     assert [(policy.name, policy.role) for policy in found.report.policies] == [
         ("run-a", "judged"),
         ("oracle", "oracle"),
-        ("hold", "baseline"),
-        ("random", "baseline"),
-        ("join-best", "baseline"),
+        *((name, "baseline") for name in SETTINGS.baselines),
+        ("run-a, other market's observations", "control"),
+        ("run-a, sign flipped", "control"),
     ]
     parts = split_views(build_pack(session), SPLIT)
     assert set(found.ledgers[0].tickers) <= {build_pack(session).tickers[view] for view in parts.test}

@@ -20,7 +20,7 @@ from kalshi_ray.policy.baselines import Hold, JoinBest, TakeImbalance
 from tests.evaluate.sessions import small_session
 
 ENV = EnvSettings(position_limit=50)
-SETTINGS = EvaluationSettings(resamples=20, curve_points=20)
+SETTINGS = EvaluationSettings(resamples=20, curve_points=20, controls=False)
 
 
 def judged(factor: float) -> Evaluation:

@@ -123,6 +123,17 @@ def test_memory_is_by_market_and_ends_with_an_episode() -> None:
     assert memory.records["count"][memory.at(state_at(0.0, 1, 2, market=9, decision=0))].tolist() == [0]
 
 
+def test_rows_of_the_same_market_remember_apart() -> None:
+    memory = Memory(np.dtype([("count", np.int64)]))
+    state = make_state(1, rows=4)
+    state.market[:] = [7, 8, 7, 7]
+    for step in range(3):
+        state.decision[:] = step
+        at = memory.at(state)
+        memory.records["count"][at] += [1, 2, 3, 4]
+    assert memory.records["count"][memory.at(state)].tolist() == [3, 6, 9, 12]
+
+
 @pytest.mark.parametrize("space", ["sized21", "sized21-join", "intent5", "priced7"])
 def test_the_largest_order_is_the_largest_that_is_legal_and_allowed(space: str) -> None:
     table = action_space(space).table
