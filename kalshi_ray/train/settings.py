@@ -25,7 +25,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     batch: int = 16_384
     minibatch: int = 2_048
     epochs: int = 4
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     learning_rate_end: float = 0.0
     entropy: float = 0.01
     entropy_end: float = 0.0
@@ -33,7 +33,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     value_coeff: float = 0.5
     grad_clip: float = 0.5
     discount: float = 0.99
-    tau_s: float = 1_800.0
+    tau_s: float = 300.0
     gae_lambda: float = 0.8
     cost_ramp: float = 0.7
     reward_unit: RewardUnit = "spread"
