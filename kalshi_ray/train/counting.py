@@ -17,6 +17,7 @@ from kalshi_ray.core.units import CENT, CONTRACT
 from kalshi_ray.train.lines import SPREADS, TOUCHES
 
 CANCEL = int(CommandKind.CANCEL)
+ID_BITS = 40  # an order of another size than its id says, in one number: id << 40 | lots
 
 _S0, _S1, _S2, _S3 = (cents * CENT for cents in SPREADS)
 _L0, _L1, _L2 = (contracts * CONTRACT for contracts in TOUCHES)
@@ -137,7 +138,7 @@ def count_decisions(mask, action, logp, reward, alive, seen, sizes, weights, log
         seen, sizes                          [T + 1, B] GLANCE; [A] lots of every id, 0 where nothing is known of rows
         weights, logs                        [A + 1] 1 / n and log n
         sums, by_action, by_bin              [1] SUMS, [A] ACTION_SUMS, [spreads, touches] BIN_SUMS
-        odd                                  [N, 2] id and lots of orders of another size than the id says
+        odd                                  [N] id and lots, in one number, of orders of another size than the id says
 
     Returns how many of `odd` were filled.
     """
@@ -163,8 +164,7 @@ def count_decisions(mask, action, logp, reward, alive, seen, sizes, weights, log
             if view.sent == sizes[chosen]:
                 by.sent += chosen > 0
             elif view.sent > 0 and odd_count < odd.shape[0]:
-                odd[odd_count, 0] = chosen
-                odd[odd_count, 1] = view.sent
+                odd[odd_count] = (chosen << ID_BITS) + view.sent
                 odd_count += 1
             legal = 0
             for a in range(actions):

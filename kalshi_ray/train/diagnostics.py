@@ -47,7 +47,7 @@ class Diagnostics:
         self._weights = np.concatenate([[0.0], 1.0 / numbers])
         self._logs = np.concatenate([[0.0], np.log(numbers)])
         self._sizes = np.zeros(actions, np.int64)
-        self._odd = np.zeros((ODD_SIZES, 2), np.int64)
+        self._odd = np.zeros(ODD_SIZES, np.int64)
         self._base = np.zeros((5, len(features)), np.float32)
         if self._market is not None:
             self._traders = self._market.rows
@@ -89,7 +89,7 @@ class Diagnostics:
             self._weights, self._logs, as_rows(tally.sums), as_rows(tally.by_action), as_rows(tally.by_bin), self._odd,
         )  # fmt: skip
         if found:
-            tally.odd = np.unique(np.concatenate([tally.odd, self._odd[:found]]), axis=0)
+            tally.odd = np.unique(np.concatenate([tally.odd, self._odd[:found]]))
         finite = self._count_features(rollout)
         if not finite or not np.isfinite(tally.sums["reward"][0]):
             raise self._failure(rollout, steps)

@@ -32,7 +32,7 @@ FEATURE_SUMS = np.dtype(
 
 
 def _no_orders() -> NDArray[np.int64]:
-    return np.zeros((0, 2), np.int64)
+    return np.zeros(0, np.int64)
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Tally:
     knows_markets: bool
     observed: int = 0  # observations behind `features`
     looked: int = 0  # observations whose raw values were compared with their range
-    odd: NDArray[np.int64] = field(default_factory=_no_orders)  # [N, 2] id and lots of orders cut to what is held
+    odd: NDArray[np.int64] = field(default_factory=_no_orders)  # [N] distinct orders cut to what is held: see counting
     ledger: dict[str, float] = field(default_factory=dict)  # changes over the iteration
     rewards: dict[str, float] = field(default_factory=dict)  # by component, in the reward's unit
     accounts: dict[str, NDArray[np.int64]] = field(default_factory=dict)  # [B] at the end
@@ -72,7 +72,7 @@ class Tally:
         self.observed += other.observed
         self.looked += other.looked
         if len(other.odd):
-            self.odd = np.unique(np.concatenate([self.odd, other.odd]), axis=0)
+            self.odd = np.unique(np.concatenate([self.odd, other.odd]))
         add_to(self.ledger, other.ledger)
         add_to(self.rewards, other.rewards)
         add_to(self.episode, other.episode)
