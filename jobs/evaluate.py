@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from kalshi_ray import config
+from kalshi_ray.cli.settings import SECTIONS as EVERY_SECTION
 from kalshi_ray.cli.settings import settings_type
 from kalshi_ray.data.store import open_store
 from kalshi_ray.errors import KalshiRayError
@@ -26,7 +27,9 @@ def main() -> int:
     parser.add_argument("--policy", action="append", default=[], help="bundle, baseline or module:Class; may repeat")
     parser.add_argument("--config", help="settings in TOML; options like --env.entry_ms 50 win over it")
     given, rest = parser.parse_known_args()
-    settings = config.load(settings_type(SECTIONS), path=given.config, options=config.options_of(rest)).value
+    others = [name for name in EVERY_SECTION if name not in SECTIONS]  # may stand in the file and are not looked at
+    kind, options = settings_type(SECTIONS), config.options_of(rest)
+    settings = config.load(kind, path=given.config, options=options, others=others).value
     store, registry = open_store(settings.places.store), open_registry(settings.places.registry)
     judged = [
         evaluate_on_session(
