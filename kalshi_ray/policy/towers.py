@@ -43,7 +43,8 @@ def _hidden_layers(network: NetworkSettings, inputs: int) -> list[nn.Module]:
     widths = [inputs, *network.hidden]
     gain = nn.init.calculate_gain(network.activation)
     for before, after in pairwise(widths):
-        layers += [_linear(before, after, gain), nn.ReLU() if network.activation == "relu" else nn.Tanh()]
+        # In place: nothing reads what a linear layer gave before the activation, not even its gradient.
+        layers += [_linear(before, after, gain), nn.ReLU(inplace=True) if network.activation == "relu" else nn.Tanh()]
         if network.dropout:
             layers.append(nn.Dropout(network.dropout))
     return layers
