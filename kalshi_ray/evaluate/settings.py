@@ -12,6 +12,8 @@ FillModels = Literal["auto", "pessimistic", "fitted", "optimistic", "band"]
 
 BAND = ("pessimistic", "fitted", "optimistic")
 
+EVERY_BASELINE = ("hold", "random", "join-best", "inventory-aware", "momentum", "mean-reversion", "longshot-fade")
+
 
 class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How policies are judged. The defaults are those of the gates."""
@@ -24,9 +26,7 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     allow_overlap: bool = False  # judge a bundle on events that it was trained on; its gates stay closed
     stress: bool = False  # judge again with other cash, limit, fees and latency, one at a time
     gate: Literal["production", "viable", "none"] = "production"  # exit code 3 unless judged policies pass it
-    baselines: tuple[str, ...] = (
-        "hold", "random", "join-best", "inventory-aware", "momentum", "mean-reversion", "longshot-fade",
-    )  # fmt: skip
+    baselines: tuple[str, ...] = EVERY_BASELINE  # played on the same markets; gates ask to beat each of them
     oracle: bool = True  # beside them where the session has one (regime planted)
     fill_models: FillModels = "auto"  # auto: the whole band for policies whose orders rest, else pessimistic alone
     match_random: bool = True  # the random baseline trades like the first judged policy, but for its reasons
