@@ -21,6 +21,7 @@ from kalshi_ray.wire.messages import (
     CommandFailed,
     EventCreated,
     FeeChange,
+    Levels,
     MarketChange,
     Ranges,
     RecorderFacts,
@@ -66,17 +67,19 @@ def ranges_of(bands: Iterable[wire.Band]) -> Ranges:
 def decode_book(ticker: str, book: bytes | msgspec.Raw) -> BookSnapshot:
     """A book from REST, in any form: `orderbook_fp`, `orderbook` or its content. NO prices are of the NO leg there."""
     try:
-        body = msgspec.json.decode(book, type=_RestBook)
-    except msgspec.DecodeError as error:
+        body = msgspec.json.decode(book, type=RestBook)
+    except (msgspec.DecodeError, RecursionError) as error:
         raise WireError(f"not an order book: {error}") from error
+    bids, asks = book_of(body)
+    return BookSnapshot(ticker=ticker, bids=bids, asks=asks)
+
+
+def book_of(body: RestBook) -> tuple[Levels, Levels]:
+    """Bids and asks of a book from REST, best first."""
     inner = body.orderbook_fp or body.orderbook or body
     bids = _ladder(inner.yes_dollars_fp, inner.yes_dollars, inner.yes)
     asks = _ladder(inner.no_dollars_fp, inner.no_dollars, inner.no)
-    return BookSnapshot(
-        ticker=ticker,
-        bids=tuple(sorted(bids, reverse=True)),
-        asks=tuple(sorted((DOLLAR - price, size) for price, size in asks)),
-    )
+    return tuple(sorted(bids, reverse=True)), tuple(sorted((DOLLAR - price, size) for price, size in asks))
 
 
 def crossings(snapshot: BookSnapshot) -> tuple[bool, bool]:
@@ -90,9 +93,11 @@ def crossings(snapshot: BookSnapshot) -> tuple[bool, bool]:
     return best_bid >= snapshot.asks[0][0], best_bid >= DOLLAR - snapshot.asks[-1][0]
 
 
-class _RestBook(msgspec.Struct):
-    orderbook_fp: _RestBook | None = None
-    orderbook: _RestBook | None = None
+class RestBook(msgspec.Struct):
+    """A book from REST in any of its forms."""
+
+    orderbook_fp: RestBook | None = None
+    orderbook: RestBook | None = None
     yes_dollars_fp: wire.Ladder | None = None
     no_dollars_fp: wire.Ladder | None = None
     yes_dollars: wire.Ladder | None = None
@@ -151,9 +156,13 @@ def _trade(frame: wire.TradeFrame, envelope: Envelope, reading: Reading) -> Trad
 
 
 def _taker(body: wire.TradeBody, reading: Reading) -> Side:
-    word = body.taker_book_side or body.taker_outcome_side or body.taker_side
+    return taker_of(body.taker_book_side or body.taker_outcome_side or body.taker_side, reading.unknown_words)
+
+
+def taker_of(word: str, unknown_words: Counter[str]) -> Side:
+    """The side that the taker traded for. A word that is not known is counted and names none."""
     if word and word not in _TAKERS:
-        reading.unknown_words[f"trade taker {word}"] += 1
+        unknown_words[f"trade taker {word}"] += 1
     return _TAKERS.get(word, Side.NONE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, DecimalException, DivisionByZero, Inexact, InvalidOperation, Overflow
@@ -15,6 +16,11 @@ _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow, DivisionBy
 _LARGEST = 2**62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PPM = 1_000_000
+NO_TIME = "0001-01-01T00:00:00Z"  # the exchange's way to write no time
+
+# What requests may hold: 2 to 4 decimals in a price, none to 2 in a count.
+_PRICE = re.compile(r"[0-9]{1,12}\.[0-9]{2,4}")
+_COUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,2})?")
 
 
 def pips_of_dollars(price: Decimal, what: str = "price") -> int:
@@ -32,9 +38,36 @@ def lots_of(count: Decimal, what: str = "count") -> int:
     return scaled(count, 2, what)
 
 
+def micros_of(dollars: Decimal, what: str = "money") -> int:
+    """Dollars to micros of $0.000001, signed."""
+    return scaled(dollars, 6, what)
+
+
+def pips_of_text(text: str, what: str = "price") -> int:
+    """The price of a request to pips: text of 2 to 4 decimals, 0 to $1."""
+    if not _PRICE.fullmatch(text):
+        raise WireError(f"{what} {text[:40]!r} is not a price with 2 to 4 decimals such as 0.5600")
+    whole, _, rest = text.partition(".")
+    return _bounded(int(whole) * DOLLAR + int(rest.ljust(4, "0")), what)
+
+
+def lots_of_text(text: str, what: str = "count") -> int:
+    """The count of a request to lots: text of at most 2 decimals, not negative."""
+    if not _COUNT.fullmatch(text):
+        raise WireError(f"{what} {text[:40]!r} is not a count with at most 2 decimals such as 10.00")
+    whole, _, rest = text.partition(".")
+    return int(whole) * 100 + int(rest.ljust(2, "0"))
+
+
 def ppm_of(factor: Decimal, what: str = "factor") -> int:
     """A factor to parts per million."""
     return scaled(factor, 6, what)
+
+
+def factor_of_ppm(ppm: int) -> Decimal:
+    """Parts per million to a factor in plain decimals."""
+    whole, rest = divmod(ppm, PPM)
+    return Decimal(f"{whole}.{rest:06d}".rstrip("0").rstrip("."))
 
 
 def scaled(number: Decimal, digits: int, what: str) -> int:
@@ -69,6 +102,11 @@ def time_text(time: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{time % SECOND // 1000:06d}Z"
 
 
+def time_or_none(text: str | None) -> int:
+    """As `time_of`; 0 where no time is said."""
+    return 0 if not text or text == NO_TIME else time_of(text)
+
+
 def milliseconds(time: int) -> int:
     """Milliseconds since the epoch to nanoseconds."""
     return time * MILLISECOND
@@ -83,6 +121,17 @@ def dollars_text(price: int) -> str:
 def count_text(size: int) -> str:
     """Lots as contracts with two decimals: -5447 is "-54.47"."""
     return f"{'-' if size < 0 else ''}{abs(size) // 100}.{abs(size) % 100:02d}"
+
+
+def micros_text(money: int) -> str:
+    """Micros as dollars with six decimals: 17500 is "0.017500"."""
+    return f"{'-' if money < 0 else ''}{abs(money) // 1_000_000}.{abs(money) % 1_000_000:06d}"
+
+
+def money_text(money: int) -> str:
+    """Micros as dollars with four decimals, six where it needs them."""
+    text = micros_text(money)
+    return text[:-2] if text.endswith("00") else text
 
 
 def cents_of(price: int) -> int:

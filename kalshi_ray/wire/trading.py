@@ -7,7 +7,7 @@ that nothing was said; None means that it does not exist.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -15,6 +15,15 @@ from kalshi_ray.core.units import Side
 from kalshi_ray.wire.messages import Message
 
 AUTO_ROUTE = -1  # exchange index: by the market's ticker
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page of a list. An empty cursor ends it."""
+
+    items: tuple[T, ...] = ()
+    cursor: str = ""
 
 
 class TimeInForce(Enum):
@@ -95,12 +104,15 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to an order request or an amendment. Averages are of what filled at once, and None without a fill."""
+    """The answer to an order request or an amendment. Averages are of what filled at once, and None without a fill.
+
+    `remaining` is None where an amendment neither filled nor changed what rests.
+    """
 
     order_id: str
     client_order_id: str
     filled: int
-    remaining: int
+    remaining: int | None
     average_price: int | None = None  # micros a contract
     average_fee: int | None = None  # micros a contract
     ts_ns: int = 0
@@ -149,6 +161,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     subaccount: int = 0
     exchange_index: int = 0
     user_id: str = ""
+    cancel_on_pause: bool = False
+
+
+class QueuePosition(msgspec.Struct, frozen=True, kw_only=True):
+    """Lots in front of a working order at its level."""
+
+    order_id: str
+    ticker: str
+    ahead: int
 
 
 class AccountFill(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +201,25 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     exchange_index: int = 0
 
 
+class EventPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """What is held in all markets of an event."""
+
+    event: str
+    cost: int = 0  # micros
+    size: int = 0  # lots traded, YES and NO
+    exposure: int = 0
+    realized: int = 0
+    fees: int = 0
+
+
+class Positions(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of positions: by market and by event, under one cursor."""
+
+    markets: tuple[Position, ...] = ()
+    events: tuple[EventPosition, ...] = ()
+    cursor: str = ""
+
+
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """Cash, and what positions are worth by the exchange's reckoning."""
 
@@ -203,6 +243,33 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     value: int | None  # pips a YES paid
     fee: int
     settled_ns: int
+    exchange_index: int = 0
+
+
+class GroupRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """An order group to be made. More than `limit` lots filled within 15 s cancel all of its orders."""
+
+    limit: int
+    subaccount: int = 0
+    exchange_index: int = 0
+
+
+class GroupCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a group request."""
+
+    group: str
+    subaccount: int = 0
+    exchange_index: int = 0
+
+
+class OrderGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """An order group. Its orders are named where one group was asked for, not in lists."""
+
+    group: str
+    limit: int | None = None  # lots
+    is_auto_cancel_enabled: bool = True
+    orders: tuple[str, ...] = ()
+    exchange_index: int = 0
 
 
 class FillMessage(Message, frozen=True, kw_only=True):
@@ -245,7 +312,7 @@ class PositionMessage(Message, frozen=True, kw_only=True):
 
 
 class GroupMessage(Message, frozen=True, kw_only=True):
-    """A change of an order group: limit_updated, triggered, reset, deleted."""
+    """A change of an order group: created, limit_updated, triggered, reset, deleted."""
 
     group: str
     change: str
@@ -265,7 +332,10 @@ class TickerMessage(Message, frozen=True, kw_only=True):
     last_size: int = 0
     volume: int = 0
     open_interest: int = 0
+    dollar_volume: int = 0  # whole dollars
+    dollar_open_interest: int = 0
     exch_ns: int = 0
+    market_id: str = ""
 
 
 PrivateMessage = FillMessage | OrderMessage | PositionMessage | GroupMessage | TickerMessage
