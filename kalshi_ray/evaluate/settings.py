@@ -31,7 +31,7 @@ class EvaluationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     fill_models: FillModels = "auto"  # auto: the whole band for policies whose orders rest, else pessimistic alone
     match_random: bool = True  # the random baseline trades like the first judged policy, but for its reasons
     controls: bool = True  # beside each judged policy that acts: other market's observations, sign flipped
-    shard_markets: int = 128  # markets that one environment judges: never depends on the number of workers
+    shard_markets: int = 256  # markets that one environment judges: never depends on the number of workers
     rows: int = 64  # of them at a time
     workers: int = 1  # 1: in this process; more: so many Ray tasks at a time, which share the views
     level: float = 0.95  # of intervals
