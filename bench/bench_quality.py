@@ -87,10 +87,13 @@ def ours(seed: int) -> Stopwatch:
 
 
 def maskable(settings: TrainSettings, seed: int, limit_s: float) -> Stopwatch:
-    """MaskablePPO with the same numbers, two threads."""
+    """MaskablePPO with the same numbers and one thread: with two its small steps wait for each other where others work.
+
+    A second thread gives it at most half as much again (`PPO, documents, beside SB3` shows both).
+    """
     from bench.maskable import learn
 
-    with_numerics(threads=2)
+    with_numerics()
     rows = source(settings)
     watch = Stopwatch(exam(), limit_s)
     learn(rows, settings.resolved(), steps=STEPS, seed=seed, look=watch)
