@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kalshi_ray.cli.options import AsJson, ConfigFile, settings_command, settings_of
+from kalshi_ray.cli.options import AsJson, ConfigFile, only_errors, settings_command, settings_of
 from kalshi_ray.cli.output import emit_json, progress_bar, say, show, table
 from kalshi_ray.errors import UsageError
 
 if TYPE_CHECKING:
+    from kalshi_ray.cli.settings import Settings
     from kalshi_ray.train.ablations import Ablation
 
 SECTIONS = ("selection", "causal", "split", "env", "train", "ray")
@@ -49,31 +50,38 @@ def ablate(
         return
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: at least one training is needed")
-    chosen = ablations.variants_of([name for name in variants.split(",") if name] or ablations.DEFAULT)
-    from kalshi_ray.data.store import open_store
-    from kalshi_ray.train.ray_session import ray_session
-    from kalshi_ray.train.trial import Trial
-
-    opened = open_store(settings.places.store).open(session)
-    with progress_bar() as progress, ray_session(settings.ray):
-        trial = Trial.of(
-            opened, env=settings.env, selection=settings.selection, causal=settings.causal, split=settings.split
-        )
-        first = settings.train.seed
-        found = ablations.ablate(
-            trial,
-            chosen,
-            recipe=settings.train,
-            env=settings.env,
-            seeds=range(first, first + seeds),
-            progress=progress,
-        )
+    chosen = [name for name in variants.split(",") if name] or list(ablations.DEFAULT)
+    ablations.variants_of(chosen)  # before anything starts
+    only_errors(ctx)  # an alert of every one of many trainings would bury the table
+    found = _compared(settings, session, chosen, seeds)
     paths = ablations.write(found, out)
     if as_json:
         emit_json(found)
         return
     print_ablation(found)
     say(f"wrote {', '.join(map(str, paths))}")
+
+
+def _compared(settings: Settings, session: str, names: list[str], seeds: int) -> Ablation:
+    """Train and judge, with seeds from `train.seed` on."""
+    from kalshi_ray.data.store import open_store
+    from kalshi_ray.train.ablations import ablate, variants_of
+    from kalshi_ray.train.ray_session import ray_session
+    from kalshi_ray.train.trial import Trial
+
+    opened, first = open_store(settings.places.store).open(session), settings.train.seed
+    with progress_bar() as progress, ray_session(settings.ray):
+        trial = Trial.of(
+            opened, env=settings.env, selection=settings.selection, causal=settings.causal, split=settings.split
+        )
+        return ablate(
+            trial,
+            variants_of(names),
+            recipe=settings.train,
+            env=settings.env,
+            seeds=range(first, first + seeds),
+            progress=progress,
+        )
 
 
 def print_ablation(found: Ablation) -> None:

@@ -16,6 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from kalshi_ray import config as config_file
+from kalshi_ray import telemetry
 from kalshi_ray.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -120,6 +121,14 @@ def load_settings(
     foreign = [name for name in SECTIONS if name not in used]
     given = [(key, text) for key, text in ctx.meta[_GIVEN] if key.partition(".")[0] in used]
     return config_file.load(settings_type(used), path=path, options=[*first, *given], others=(*foreign, *others))
+
+
+def only_errors(ctx: typer.Context) -> None:
+    """Log errors alone from here on, unless `--log-level` was given."""
+    root = ctx.find_root()
+    source = root.get_parameter_source("log_level")
+    if source is None or source.name == "DEFAULT":
+        telemetry.configure(level="ERROR", as_json=bool(root.params.get("log_json")))
 
 
 def settings_of(ctx: typer.Context, path: Path | None = None) -> Settings:

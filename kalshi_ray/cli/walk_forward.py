@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kalshi_ray.cli.options import AsJson, ConfigFile, settings_command, settings_of
+from kalshi_ray.cli.options import AsJson, ConfigFile, only_errors, settings_command, settings_of
 from kalshi_ray.cli.output import emit_json, progress_bar, say, show, table
 from kalshi_ray.errors import UsageError
 
 if TYPE_CHECKING:
-    from kalshi_ray.train.walk_forward import FoldResult
+    from kalshi_ray.cli.settings import Settings
+    from kalshi_ray.train.walk_forward import FoldResult, WalkForward, Window
 
 SECTIONS = ("selection", "causal", "env", "train", "evaluation", "ray")
 ALIASES = {
@@ -55,17 +56,33 @@ def walk_forward(
     if seeds < 1:
         raise UsageError(f"--seeds {seeds}: at least one training is needed")
     from kalshi_ray.cli.evaluate import print_report  # from here on what takes long to import
-    from kalshi_ray.data.store import open_store
     from kalshi_ray.train import walk_forward as forward
-    from kalshi_ray.train.ray_session import ray_session
 
     window = forward.Window(folds=folds, min_events=min_events, purge_s=purge_s)
-    opened = open_store(settings.places.store).open(session)
     name = run or f"{datetime.now(UTC):%Y%m%dT%H%M%S}-walk-forward"
     runs = Path(settings.places.runs) / name
-    first = settings.train.seed
+    only_errors(ctx)  # an alert of every one of many trainings would bury the table
+    found = _walked(settings, session, window, seeds, runs)
+    paths = forward.write(found, report or Path(settings.places.reports) / name)
+    if as_json:
+        emit_json({"folds": found.folds, "policies": found.evaluation.report.policies})
+        return
+    data = found.evaluation.report.data
+    say(f"markets: {data.selection}", *(f"  note: {flag}" for flag in data.flags), "")
+    show(table("Fold by fold", COLUMNS, [cells(one) for one in found.folds], right=("fills", "net")))
+    print_report(found.evaluation.report)
+    say(f"runs {runs}", f"wrote {', '.join(map(str, paths))}")
+
+
+def _walked(settings: Settings, session: str, window: Window, seeds: int, runs: Path) -> WalkForward:
+    """Train and judge, with seeds from `train.seed` on."""
+    from kalshi_ray.data.store import open_store
+    from kalshi_ray.train.ray_session import ray_session
+    from kalshi_ray.train.walk_forward import walk_forward
+
+    opened, first = open_store(settings.places.store).open(session), settings.train.seed
     with progress_bar() as progress, ray_session(settings.ray):
-        found = forward.walk_forward(
+        return walk_forward(
             opened,
             window,
             settings.train,
@@ -77,15 +94,6 @@ def walk_forward(
             runs=runs,
             progress=progress,
         )
-    paths = forward.write(found, report or Path(settings.places.reports) / name)
-    if as_json:
-        emit_json({"folds": found.folds, "policies": found.evaluation.report.policies})
-        return
-    data = found.evaluation.report.data
-    say(f"markets: {data.selection}", *(f"  note: {flag}" for flag in data.flags), "")
-    show(table("Fold by fold", COLUMNS, [cells(one) for one in found.folds], right=("fills", "net")))
-    print_report(found.evaluation.report)
-    say(f"runs {runs}", f"wrote {', '.join(map(str, paths))}")
 
 
 def cells(one: FoldResult) -> tuple[object, ...]:
