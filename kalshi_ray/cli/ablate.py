@@ -28,7 +28,7 @@ def ablate(
     ctx: typer.Context,
     session: Annotated[str, typer.Option("--session", help="Session of the store; one with a truth says most.")],
     variants: Annotated[
-        str, typer.Option("--variants", help="Names with commas; `list` shows them, by default all but the slow ones.")
+        str, typer.Option("--variants", help="Names with commas; `list` shows them, by default all but the slowest.")
     ] = "",
     seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each variant, seeds from train.seed on.")] = 3,
     out: Annotated[Path, typer.Option("--out", help="Folder for ablations.json and ablations.md.")] = Path(
@@ -40,7 +40,7 @@ def ablate(
     """Train a recipe and its variants, judge all of them honestly, and show what each change is worth.
 
     Policies are thrown away: some of these variants learn from a lie.
-    Example: kalshi-ray ablate --session demo --train.steps 600000 --seeds 3 --config jobs/ablations.toml
+    Example: kalshi-ray ablate --session planted --config jobs/ablations.toml --seeds 3
     """
     settings = settings_of(ctx, config)
     from kalshi_ray.train import ablations  # from here on what takes long to import
