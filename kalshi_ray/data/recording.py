@@ -16,7 +16,6 @@ from kalshi_ray.core.units import Side
 from kalshi_ray.data.schema import FLAG_BLOCK, UPDATES
 from kalshi_ray.errors import WireError
 from kalshi_ray.wire.messages import (
-    AnyMessage,
     BookDelta,
     BookSnapshot,
     EventCreated,
@@ -31,6 +30,7 @@ from kalshi_ray.wire.messages import (
     Unsubscribed,
 )
 from kalshi_ray.wire.sequence import Order, SequenceTracker
+from kalshi_ray.wire.trading import StreamMessage
 
 # A row of `updates`, as schema.UPDATES has it.
 ROW = np.dtype([(field.name, field.type.to_pandas_dtype()) for field in UPDATES])
@@ -72,7 +72,7 @@ class TapeBuilder:
     def __len__(self) -> int:
         return len(self._cells) // len(UPDATES)
 
-    def add(self, message: AnyMessage, recv_ns: int) -> None:
+    def add(self, message: StreamMessage, recv_ns: int) -> None:
         """Append the rows of one message, received at `recv_ns`."""
         if isinstance(message, (RecorderRow, RecorderSkip)):
             self._add_recorded(message, recv_ns)
@@ -119,7 +119,7 @@ class TapeBuilder:
         """Forget the rows, which were taken; markets, counters and sequence go on."""
         self._cells = array("q")
 
-    def _is_next(self, message: AnyMessage, recv_ns: int) -> bool:
+    def _is_next(self, message: StreamMessage, recv_ns: int) -> bool:
         """Whether the frame counts; marks the gap before it if there is one."""
         verdict = self._tracker.receive(message.sid, message.seq, opens_book=isinstance(message, BookSnapshot))
         if verdict.order is Order.DUPLICATE:
@@ -134,7 +134,7 @@ class TapeBuilder:
             self._gap(message.sid, recv_ns, GapCause.RECONNECT)
         return True
 
-    def _carries_books(self, message: AnyMessage) -> bool:
+    def _carries_books(self, message: StreamMessage) -> bool:
         """Whether the sid of a message is one of books, as far as can be told."""
         channel = self._channels.get(message.sid)
         if channel is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 
@@ -51,12 +51,6 @@ class Reading(msgspec.Struct):
 
     use_yes_price: bool
     unknown_words: Counter[str]  # "market_lifecycle_v2 paused"
-
-
-def message_of(frame: wire.AnyFrame, reading: Reading) -> AnyMessage:
-    """The message of a frame. WireError for a field that does not hold what it should."""
-    envelope = {"sid": frame.sid, "seq": frame.seq, "sent_ns": milliseconds(frame.sending_ts_ms)}
-    return _BY_FRAME[type(frame)](frame, envelope, reading)
 
 
 def ranges_of(bands: Iterable[wire.Band]) -> Ranges:
@@ -117,7 +111,9 @@ def _snapshot(frame: wire.SnapshotFrame, envelope: Envelope, reading: Reading) -
         ticker=body.market_ticker,
         bids=tuple(sorted(bids, reverse=True)),
         asks=tuple(sorted(asks)),
-        exch_ns=_time(body),
+        exch_ns=time_of_body(body),
+        market_id=body.market_id,
+        id=frame.id,
     )
 
 
@@ -133,7 +129,10 @@ def _delta(frame: wire.DeltaFrame, envelope: Envelope, reading: Reading) -> Book
         side=Side.BID if is_bid else Side.ASK,
         price=price if is_bid or reading.use_yes_price else DOLLAR - price,
         change=_size(body.delta_fp, body.delta, "delta"),
-        exch_ns=_time(body),
+        exch_ns=time_of_body(body),
+        market_id=body.market_id,
+        client_order_id=body.client_order_id,
+        subaccount=body.subaccount,
     )
 
 
@@ -149,7 +148,7 @@ def _trade(frame: wire.TradeFrame, envelope: Envelope, reading: Reading) -> Trad
         price=price,
         size=_size(body.count_fp, body.count, "count"),
         taker=_taker(body, reading),
-        exch_ns=_time(body),
+        exch_ns=time_of_body(body),
         is_block=body.is_block_trade,
         trade_id=body.trade_id,
     )
@@ -184,12 +183,23 @@ def _lifecycle(
         event=body.additional_metadata.event_ticker if body.additional_metadata else "",
         result=body.result,
         value=_settled_at(body.result) if value is None else pips_of_dollars(value, "settlement_value"),
-        exch_ns=_time(body) or (body.determination_ts or body.settled_ts) * SECOND,
+        exch_ns=time_of_body(body) or (body.determination_ts or body.settled_ts) * SECOND,
+        price_structure=body.price_level_structure,
+        exchange_index=body.exchange_index,
     )
 
 
 def _event(frame: wire.EventFrame, envelope: Envelope, reading: Reading) -> EventCreated:
-    return EventCreated(**envelope, event=frame.msg.event_ticker, series=frame.msg.series_ticker)
+    body = frame.msg
+    return EventCreated(
+        **envelope,
+        event=body.event_ticker,
+        series=body.series_ticker,
+        title=body.title,
+        subtitle=body.subtitle,
+        collateral_return=body.collateral_return_type,
+        exchange_index=body.exchange_index,
+    )
 
 
 def _fee(frame: wire.FeeFrame, envelope: Envelope, reading: Reading) -> FeeChange:
@@ -208,10 +218,13 @@ def _subscribed(frame: wire.SubscribedFrame, envelope: Envelope, reading: Readin
 
 def _ok(frame: wire.OkFrame, envelope: Envelope, reading: Reading) -> Acknowledged:
     try:
-        tickers = tuple(msgspec.json.decode(frame.msg, type=wire.OkBody).market_tickers)
-    except msgspec.ValidationError:  # a list of subscriptions, or nothing: names no tickers
-        tickers = ()
-    return Acknowledged(**envelope, id=frame.id, tickers=tickers)
+        body = msgspec.json.decode(frame.msg, type=wire.OkBody | list[wire.SubscribedBody] | None)
+    except msgspec.ValidationError:  # says something else: still an acknowledgement
+        reading.unknown_words["ok msg"] += 1
+        body = None
+    subscriptions = tuple((one.channel, one.sid) for one in body) if isinstance(body, list) else None
+    tickers = tuple(body.market_tickers or ()) if isinstance(body, wire.OkBody) else ()
+    return Acknowledged(**envelope, id=frame.id, tickers=tickers, subscriptions=subscriptions)
 
 
 def _unsubscribed(frame: wire.UnsubscribedFrame, envelope: Envelope, reading: Reading) -> Unsubscribed:
@@ -264,7 +277,13 @@ def _size(fixed: Decimal | None, whole: Decimal | None, what: str) -> int:
     return lots_of(cast("Decimal", whole if fixed is None else fixed), what)
 
 
-def _time(body: wire.SnapshotBody | wire.DeltaBody | wire.TradeBody | wire.LifecycleBody) -> int:
+class _Timed(Protocol):
+    ts: str | int
+    ts_ms: int
+    ts_ns: int
+
+
+def time_of_body(body: _Timed) -> int:
     """Exchange time in ns. Milliseconds where sent, so that a trade and the change it caused have the same time."""
     if body.ts_ns:
         return body.ts_ns
@@ -278,7 +297,7 @@ def _settled_at(result: str) -> int | None:
     return {"yes": DOLLAR, "no": 0}.get(result)
 
 
-_BY_FRAME: dict[type[wire.Frame], Callable[[Any, Envelope, Reading], AnyMessage]] = {
+READERS: dict[type[wire.Frame], Callable[[Any, Envelope, Reading], AnyMessage]] = {
     wire.SnapshotFrame: _snapshot,
     wire.DeltaFrame: _delta,
     wire.TradeFrame: _trade,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from functools import singledispatch
+from functools import cache, singledispatch
 from typing import Any, Literal
+from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
@@ -12,7 +13,6 @@ from kalshi_ray.core.units import CONTRACT, DOLLAR, MILLISECOND, SECOND, Side
 from kalshi_ray.errors import WireError
 from kalshi_ray.wire.messages import (
     Acknowledged,
-    AnyMessage,
     BookDelta,
     BookSnapshot,
     CommandFailed,
@@ -28,18 +28,20 @@ from kalshi_ray.wire.messages import (
     Unknown,
     Unsubscribed,
 )
-from kalshi_ray.wire.numbers import PPM, cents_of, count_text, dollars_text
+from kalshi_ray.wire.numbers import PPM, cents_of, count_text, dollars_text, time_text
+from kalshi_ray.wire.trading import StreamMessage
 
-Form = Literal["fixed", "cents"]
+Form = Literal["fixed", "cents", "full"]
 Json = dict[str, Any]
+Body = tuple[str, Any]  # the frame's type and its `msg`
 
 
-def encode_message(message: AnyMessage, *, use_yes_price: bool, form: Form) -> bytes:
+def encode_message(message: StreamMessage, *, use_yes_price: bool, form: Form) -> bytes:
     """The frame of a message. WireError for what that form cannot say."""
     if isinstance(message, Unknown):
         return message.raw
-    writer = _Writer(use_yes_price, form)
-    kind, body = _body(message, writer)
+    writer = Writer(use_yes_price, form)
+    kind, body = body_of(message, writer)
     frame: Json = {"type": kind}
     identity = getattr(message, "id", 0)
     if identity:
@@ -55,7 +57,7 @@ def encode_message(message: AnyMessage, *, use_yes_price: bool, form: Form) -> b
     return msgspec.json.encode(frame)
 
 
-class _Writer:
+class Writer:
     """How prices, sizes and times are written."""
 
     def __init__(self, use_yes_price: bool, form: Form) -> None:
@@ -73,9 +75,21 @@ class _Writer:
             return [[cents_of(price), whole_contracts(size)] for price, size in legs]
         return [[dollars_text(price), count_text(size)] for price, size in legs]
 
-    def times(self, exch_ns: int) -> Json:
-        """Milliseconds as the exchange sends them, and what they leave out."""
-        if not exch_ns:
+    def market(self, ticker: str, market_id: str) -> Json:
+        """How a frame names its market."""
+        market_id = market_id or (market_id_of(ticker) if self.form == "full" else "")
+        return {"market_ticker": ticker} | ({"market_id": market_id} if market_id else {})
+
+    def times(self, exch_ns: int, *, twin: Literal["seconds", "text"]) -> Json:
+        """Milliseconds as the exchange sends them, and what they leave out or, in full, their deprecated twin."""
+        if self.form == "full":
+            ts = exch_ns // SECOND if twin == "seconds" else time_text(exch_ns // MILLISECOND * MILLISECOND)
+            return {"ts": ts, "ts_ms": exch_ns // MILLISECOND}
+        return self.own_times(exch_ns)
+
+    def own_times(self, exch_ns: int) -> Json:
+        """Times where the exchange sends none."""
+        if not exch_ns or self.form == "full":
             return {}
         found: Json = {"ts_ms": exch_ns // MILLISECOND}
         if exch_ns % MILLISECOND:
@@ -84,36 +98,40 @@ class _Writer:
 
 
 @singledispatch
-def _body(message: AnyMessage, writer: _Writer) -> tuple[str, Json | None]:
+def body_of(message: StreamMessage, writer: Writer) -> Body:
     """The frame's type and its `msg`."""
     raise WireError(f"{type(message).__name__} has no frame")
 
 
-@_body.register
-def _snapshot(message: BookSnapshot, writer: _Writer) -> tuple[str, Json | None]:
-    body: Json = {"market_ticker": message.ticker}
-    yes, no = ("yes_dollars_fp", "no_dollars_fp") if writer.form == "fixed" else ("yes", "no")
+@body_of.register
+def _snapshot(message: BookSnapshot, writer: Writer) -> Body:
+    body = writer.market(message.ticker, message.market_id)
+    yes, no = ("yes", "no") if writer.form == "cents" else ("yes_dollars_fp", "no_dollars_fp")
     if message.bids:
         body[yes] = writer.ladder(Side.BID, message.bids)
     if message.asks:
         body[no] = writer.ladder(Side.ASK, message.asks)
-    return "orderbook_snapshot", body | writer.times(message.exch_ns)
+    return "orderbook_snapshot", body | writer.own_times(message.exch_ns)
 
 
-@_body.register
-def _delta(message: BookDelta, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _delta(message: BookDelta, writer: Writer) -> Body:
     price = writer.leg(message.side, message.price)
-    body: Json = {"market_ticker": message.ticker}
+    body = writer.market(message.ticker, message.market_id)
     if writer.form == "cents":
         body |= {"price": cents_of(price), "delta": whole_contracts(message.change)}
     else:
         body |= {"price_dollars": dollars_text(price), "delta_fp": count_text(message.change)}
     body["side"] = "yes" if message.side is Side.BID else "no"
-    return "orderbook_delta", body | writer.times(message.exch_ns)
+    if message.client_order_id:
+        body["client_order_id"] = message.client_order_id
+    if message.subaccount:
+        body["subaccount"] = message.subaccount
+    return "orderbook_delta", body | writer.times(message.exch_ns, twin="text")
 
 
-@_body.register
-def _trade(message: Trade, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _trade(message: Trade, writer: Writer) -> Body:
     body: Json = {"trade_id": message.trade_id} if message.trade_id else {}
     body["market_ticker"] = message.ticker
     if writer.form == "cents":
@@ -127,21 +145,25 @@ def _trade(message: Trade, writer: _Writer) -> tuple[str, Json | None]:
         }
     if message.taker is not Side.NONE:
         outcome = "yes" if message.taker is Side.BID else "no"
-        if writer.form == "fixed":
+        if writer.form != "cents":
             body |= {"taker_outcome_side": outcome, "taker_book_side": message.taker.name.lower()}
         body["taker_side"] = outcome
-    if writer.form == "fixed":
+    if writer.form != "cents":
         body["is_block_trade"] = message.is_block
-    return "trade", body | writer.times(message.exch_ns)
+    return "trade", body | writer.times(message.exch_ns, twin="seconds")
 
 
-@_body.register
-def _lifecycle(message: MarketChange, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _lifecycle(message: MarketChange, writer: Writer) -> Body:
     body: Json = {"market_ticker": message.ticker, "event_type": message.change}
     if message.open_ns is not None:
         body["open_ts"] = _seconds(message.open_ns)
     if message.close_ns is not None:
         body["close_ts"] = _seconds(message.close_ns)
+    if message.exchange_index is not None:
+        body["exchange_index"] = message.exchange_index
+    if message.price_structure:
+        body["price_level_structure"] = message.price_structure
     if message.ranges is not None:
         names = ("start", "end", "step")
         body["price_ranges"] = [dict(zip(names, map(dollars_text, band))) for band in message.ranges]
@@ -152,61 +174,79 @@ def _lifecycle(message: MarketChange, writer: _Writer) -> tuple[str, Json | None
     if message.value is not None:
         body["settlement_value"] = dollars_text(message.value)
     stamp = {"determined": "determination_ts", "settled": "settled_ts"}.get(message.change)
-    if stamp and message.exch_ns and message.exch_ns % SECOND == 0:
+    in_full = writer.form == "full"
+    if in_full and message.change in ("activated", "deactivated"):
+        body["is_deactivated"] = message.change == "deactivated"
+    if stamp and message.exch_ns and (in_full or message.exch_ns % SECOND == 0):
         body[stamp] = message.exch_ns // SECOND
         return "market_lifecycle_v2", body
-    return "market_lifecycle_v2", body | writer.times(message.exch_ns)
+    return "market_lifecycle_v2", body | writer.own_times(message.exch_ns)
 
 
-@_body.register
-def _event(message: EventCreated, writer: _Writer) -> tuple[str, Json | None]:
-    return "event_lifecycle", {"event_ticker": message.event, "series_ticker": message.series}
+@body_of.register
+def _event(message: EventCreated, writer: Writer) -> Body:
+    body: Json = {"event_ticker": message.event, "series_ticker": message.series}
+    told: Json = {
+        "title": message.title,
+        "subtitle": message.subtitle,
+        "collateral_return_type": message.collateral_return,
+        "exchange_index": message.exchange_index,
+    }
+    return "event_lifecycle", body | {key: word for key, word in told.items() if word or writer.form == "full"}
 
 
-@_body.register
-def _fee(message: FeeChange, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _fee(message: FeeChange, writer: Writer) -> Body:
     factor = None if message.multiplier_ppm is None else msgspec.Raw(_decimal(message.multiplier_ppm))
     body = {"event_ticker": message.event, "fee_type_override": message.fee_type, "fee_multiplier_override": factor}
     return "event_fee_update", body
 
 
-@_body.register
-def _subscribed(message: Subscribed, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _subscribed(message: Subscribed, writer: Writer) -> Body:
     return "subscribed", {"channel": message.channel, "sid": message.sid}
 
 
-@_body.register
-def _ok(message: Acknowledged, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _ok(message: Acknowledged, writer: Writer) -> Body:
+    if message.subscriptions is not None:
+        return "ok", [{"channel": channel, "sid": sid} for channel, sid in message.subscriptions]
     return "ok", {"market_tickers": list(message.tickers)} if message.tickers else None
 
 
-@_body.register
-def _unsubscribed(message: Unsubscribed, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _unsubscribed(message: Unsubscribed, writer: Writer) -> Body:
     return "unsubscribed", None
 
 
-@_body.register
-def _error(message: CommandFailed, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _error(message: CommandFailed, writer: Writer) -> Body:
     body: Json = {"code": message.code, "msg": message.text}
     return "error", body | ({"market_ticker": message.ticker} if message.ticker else {})
 
 
-@_body.register
-def _row(message: RecorderRow, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _row(message: RecorderRow, writer: Writer) -> Body:
     body: Json = {"market_ticker": message.ticker, "kind": Kind(message.kind).name}
     plain = {"side": -1, "price": 0, "size": 0, "taker": -1, "flags": 0}
     body |= {name: getattr(message, name) for name, usual in plain.items() if getattr(message, name) != usual}
     return "recorder_row", body | ({"ts_ns": message.exch_ns} if message.exch_ns else {})
 
 
-@_body.register
-def _skip(message: RecorderSkip, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _skip(message: RecorderSkip, writer: Writer) -> Body:
     return "recorder_skip", None
 
 
-@_body.register
-def _facts(message: RecorderFacts, writer: _Writer) -> tuple[str, Json | None]:
+@body_of.register
+def _facts(message: RecorderFacts, writer: Writer) -> Body:
     return "recorder_facts", {"depth": message.depth, "sizes": message.sizes, "assumed_size": message.assumed_size}
+
+
+@cache
+def market_id_of(ticker: str) -> str:
+    """The id under which a simulated exchange knows a market: a UUID, always the same for a ticker."""
+    return str(uuid5(NAMESPACE_URL, f"market:{ticker}"))
 
 
 def whole_contracts(size: int) -> int:

@@ -85,7 +85,7 @@ class LifecycleBody(msgspec.Struct, forbid_unknown_fields=True):
 
     market_ticker: str
     event_type: str
-    exchange_index: int = 0
+    exchange_index: int | None = None
     open_ts: int | None = None
     close_ts: int | None = None
     price_level_structure: str = ""
@@ -277,7 +277,7 @@ AnyFrame = (
 class OkBody(msgspec.Struct):
     """The full list of tickers of a subscription, where it is not skipped."""
 
-    market_tickers: list[str] = []
+    market_tickers: list[str] | None = None
 
 
 class Envelope(msgspec.Struct):

@@ -34,16 +34,21 @@ class BookSnapshot(Message, frozen=True, kw_only=True):
     bids: Levels
     asks: Levels
     exch_ns: int = 0  # the exchange sends none; a recording of ours may know it
+    market_id: str = ""
+    id: int = 0  # of the command that asked for it
 
 
 class BookDelta(Message, frozen=True, kw_only=True):
-    """A signed change of the size at one level."""
+    """A signed change of the size at one level. `client_order_id` names the own order that caused it."""
 
     ticker: str
     side: Side
     price: int
     change: int
     exch_ns: int = 0
+    market_id: str = ""
+    client_order_id: str = ""
+    subaccount: int = 0
 
 
 class Trade(Message, frozen=True, kw_only=True):
@@ -71,6 +76,8 @@ class MarketChange(Message, frozen=True, kw_only=True):
     result: str = ""  # yes | no | scalar
     value: int | None = None  # pips that one YES pays
     exch_ns: int = 0
+    price_structure: str = ""  # a label; `ranges` counts
+    exchange_index: int | None = None
 
 
 class EventCreated(Message, frozen=True, kw_only=True):
@@ -78,6 +85,10 @@ class EventCreated(Message, frozen=True, kw_only=True):
 
     event: str
     series: str
+    title: str = ""
+    subtitle: str = ""
+    collateral_return: str = ""  # MECNET | DIRECNET
+    exchange_index: int = 0
 
 
 class FeeChange(Message, frozen=True, kw_only=True):
@@ -100,6 +111,7 @@ class Acknowledged(Message, frozen=True, kw_only=True):
 
     id: int = 0
     tickers: tuple[str, ...] = ()
+    subscriptions: tuple[tuple[str, int], ...] | None = None  # (channel, sid): the answer to list_subscriptions
 
 
 class Unsubscribed(Message, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from kalshi_ray.core.units import Side
-from kalshi_ray.wire.messages import Message
+from kalshi_ray.wire.messages import AnyMessage, Message
 
 AUTO_ROUTE = -1  # exchange index: by the market's ticker
 
@@ -339,3 +339,4 @@ class TickerMessage(Message, frozen=True, kw_only=True):
 
 
 PrivateMessage = FillMessage | OrderMessage | PositionMessage | GroupMessage | TickerMessage
+StreamMessage = AnyMessage | PrivateMessage  # all that a frame can say

@@ -190,7 +190,7 @@ def test_control_frames_keep_their_place_in_the_sequence() -> None:
     assert decode("subscribed", {"channel": "trade", "sid": 2}, id=1) == Subscribed(sid=2, channel="trade", id=1)
     ok = decode("ok", {"market_tickers": ["A"]}, id=6, sid=1, seq=1)
     assert ok == Acknowledged(sid=1, seq=1, id=6, tickers=("A",))
-    assert decode("ok", [{"channel": "trade", "sid": 2}], id=4) == Acknowledged(id=4)
+    assert decode("ok", [{"channel": "trade", "sid": 2}], id=4) == Acknowledged(id=4, subscriptions=(("trade", 2),))
     assert decode("ok", id=4, sid=1, seq=3) == Acknowledged(id=4, sid=1, seq=3)
     assert decode("unsubscribed", id=5, sid=2, seq=7) == Unsubscribed(id=5, sid=2, seq=7)
     error = decode("error", {"code": 25, "msg": "overflow"}, sid=1, seq=8)

@@ -15,7 +15,8 @@ from kalshi_ray.data.session import Progress
 from kalshi_ray.errors import ConfigError, NothingToDo, UsageError, WireError
 from kalshi_ray.wire.codec import Codec
 from kalshi_ray.wire.decode import crossings
-from kalshi_ray.wire.messages import AnyMessage, BookDelta, BookSnapshot, RecorderFacts
+from kalshi_ray.wire.messages import BookDelta, BookSnapshot, RecorderFacts
+from kalshi_ray.wire.trading import StreamMessage
 
 _REPORT_EVERY = 50_000  # lines between two reports of progress
 
@@ -89,7 +90,7 @@ class _Clock:
         self.recorded = 0
         self._builder = builder
         self._now = 0
-        self._waiting: list[AnyMessage] = []
+        self._waiting: list[StreamMessage] = []
 
     @property
     def name(self) -> str:
@@ -98,7 +99,7 @@ class _Clock:
             return "receive"
         return "receive, else exchange time" if self.recorded else "exchange time; no receive time was recorded"
 
-    def add(self, message: AnyMessage, recv_ns: int) -> None:
+    def add(self, message: StreamMessage, recv_ns: int) -> None:
         """Pass a message on with its time."""
         if recv_ns:
             self.recorded += 1
@@ -156,7 +157,7 @@ def _in_order(source: FrameFiles, path: str, begins: int, begun: list[int]) -> i
     return begins
 
 
-def _decode(codec: Codec, received: Received) -> AnyMessage:
+def _decode(codec: Codec, received: Received) -> StreamMessage:
     try:
         return codec.decode(received.frame)
     except WireError as error:
@@ -195,7 +196,7 @@ def _axis(source: FrameFiles, progress: Progress | None) -> tuple[bool | None, i
     return source.use_yes_price, frames
 
 
-def _has_no_side(message: AnyMessage) -> bool:
+def _has_no_side(message: StreamMessage) -> bool:
     """Whether the meaning of the message depends on use_yes_price."""
     if isinstance(message, BookSnapshot):
         return bool(message.asks)
