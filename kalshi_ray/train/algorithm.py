@@ -15,7 +15,7 @@ from kalshi_ray.policy.network import module_spec
 from kalshi_ray.train.algorithms import ALGORITHMS
 from kalshi_ray.train.learner import MarketLearner
 from kalshi_ray.train.runner import MARKET, MarketRunner
-from kalshi_ray.train.settings import TrainSettings
+from kalshi_ray.train.settings import Hyperparameters, TrainSettings
 from kalshi_ray.train.sources import EnvSource, MaskedVectorEnv, Spaces
 
 ENV_NAME = "kalshi-market-rows"
@@ -88,11 +88,26 @@ def _ppo(settings: TrainSettings, source: EnvSource, spaces: Spaces) -> PPOConfi
         sample_timeout_s=600.0,  # a busy machine is no dead runner
     )
     config.rl_module(rl_module_spec=module_spec(settings.network_in_force(), seed=settings.seed))
+    _set_learning(config, settings, numbers)
+    if settings.learner == "fast":
+        config.training(learner_class=MarketLearner)
+    config.learners(
+        num_learners=settings.learners,
+        num_gpus_per_learner=1 if on_accelerator(settings) else 0,
+        num_cpus_per_learner=1 if settings.learners else "auto",
+    )
+    config.fault_tolerance(restart_failed_env_runners=True)
+    config.debugging(seed=settings.seed, log_level="ERROR", log_sys_usage=False)
+    return config
+
+
+def _set_learning(config: PPOConfig, settings: TrainSettings, numbers: Hyperparameters) -> None:
+    share = max(1, settings.learners)  # RLlib counts by learner
     config.training(
         lr=_schedule(numbers.learning_rate, numbers.learning_rate_end, settings.steps),
         entropy_coeff=_schedule(numbers.entropy, numbers.entropy_end, settings.steps),
-        train_batch_size_per_learner=numbers.batch,
-        minibatch_size=numbers.minibatch,
+        train_batch_size_per_learner=numbers.batch // share,
+        minibatch_size=numbers.minibatch // share,
         num_epochs=numbers.epochs,
         gamma=numbers.discount,
         lambda_=numbers.gae_lambda,
@@ -109,16 +124,6 @@ def _ppo(settings: TrainSettings, source: EnvSource, spaces: Spaces) -> PPOConfi
             "plain_advantage": ALGORITHMS[settings.algorithm].plain_advantage,
         },
     )
-    if settings.learner == "fast":
-        config.training(learner_class=MarketLearner)
-    config.learners(
-        num_learners=settings.learners,
-        num_gpus_per_learner=1 if on_accelerator(settings) else 0,
-        num_cpus_per_learner=1 if settings.learners else "auto",
-    )
-    config.fault_tolerance(restart_failed_env_runners=True)
-    config.debugging(seed=settings.seed, log_level="ERROR", log_sys_usage=False)
-    return config
 
 
 BUILDERS: Mapping[str, Callable[[TrainSettings, EnvSource, Spaces], PPOConfig]] = {"ppo": _ppo, "a2c": _ppo}
