@@ -12,6 +12,14 @@
     │   └── WireError         a frame or a file does not follow the exchange's format
     ├── ContractError     a bundle and an environment do not fit together (exit code 1)
     ├── OrderRefused      our own risk said no (exit code 1)
+    ├── ExchangeError     the exchange, or the way to it (exit code 1)
+    │   ├── RequestRejected      it said no; the status, the code and the details are its own
+    │   │   └── OrderRejected        to an order, or to a change of one
+    │   ├── AuthenticationFailed it does not accept the key, the signature or the clock
+    │   ├── RateLimited          more was asked for than the account's budget
+    │   ├── ExchangeDown         it does not answer, or only with faults of its own
+    │   └── OutcomeUnknown       a write whose answer was lost, and which could not be looked up
+    ├── LedgerBroken      money, contracts or books of the simulated exchange do not add up (exit code 1)
     ├── Stopped           Ctrl-C or SIGTERM ended the work (exit code 130 or 143)
     └── GateClosed        a promotion gate said no (exit code 3)
 
@@ -86,6 +94,47 @@ class ContractError(KalshiRayError):
 
 class OrderRefused(KalshiRayError):
     """Our own risk said no to an order."""
+
+
+class LedgerBroken(KalshiRayError):
+    """Money, contracts or books of the simulated exchange do not add up: a fault of ours."""
+
+
+class ExchangeError(KalshiRayError):
+    """The exchange said no, or could not be reached."""
+
+
+class RequestRejected(ExchangeError):
+    """The exchange said no to a request."""
+
+    def __init__(self, what: str, *, status: int, code: str, details: str, remedy: str = "") -> None:
+        said = ": ".join(part for part in (code, details) if part)
+        super().__init__(f"the exchange refused {what} with {said or 'no reason'} (HTTP {status})", remedy=remedy)
+        self.status, self.code, self.details = status, code, details
+
+
+class OrderRejected(RequestRejected):
+    """The exchange said no to an order, or to a change of one. Nothing was done."""
+
+
+class AuthenticationFailed(ExchangeError):
+    """The exchange does not accept the key, the signature or the clock."""
+
+
+class RateLimited(ExchangeError):
+    """More was asked for than the account's budget, again and again."""
+
+
+class ExchangeDown(ExchangeError):
+    """The exchange does not answer, or only with faults of its own."""
+
+
+class OutcomeUnknown(ExchangeError):
+    """A write may or may not have been carried out. `client_order_ids` are those that could not be found."""
+
+    def __init__(self, message: str, *, client_order_ids: tuple[str, ...] = (), remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.client_order_ids = client_order_ids
 
 
 class Stopped(KalshiRayError):
