@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kalshi_ray.core.tape import Status
 from kalshi_ray.exchange.simulator.accounts import SUBACCOUNTS, Account
 from kalshi_ray.exchange.simulator.lifecycle import CANCELLABLE, REFUSALS
 from kalshi_ray.exchange.simulator.market import Market
@@ -114,8 +113,3 @@ def check_amendment(exchange: ExchangeState, market: Market, order: LiveOrder, a
     if asked.price != order.price:  # after a change of grid an order may keep a price that is no longer on it
         return check_price(market, asked.price)
     return None
-
-
-def is_over(market: Market) -> bool:
-    """Whether the market takes nothing from the flow any more."""
-    return market.status not in (Status.INITIALIZED, Status.ACTIVE, Status.INACTIVE)

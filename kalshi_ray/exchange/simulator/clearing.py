@@ -117,7 +117,7 @@ class Clearing:
         before = holding.position
         fee = self._charge(market, order, price, lots, is_taker, holding.closing(order.side, lots))
         subaccount.cash += holding.fill(order.side, price, lots, fee, self.now_ns)
-        market.open_interest += max(0, holding.position) - max(0, before)
+        market.note_interest(max(0, holding.position) - max(0, before))
         market.fees += fee
         order.filled += lots
         cost = lots * (price if order.side == BID else DOLLAR - price)

@@ -19,12 +19,13 @@ Touch = tuple[int, int, int, int]  # best bid and ask (`flow.NONE` where missing
 class Display:
     """The book as it was last shown."""
 
-    __slots__ = ("_overlapping", "best", "shown", "touched")
+    __slots__ = ("_overlapping", "best", "has_moved", "shown", "touched")
 
     def __init__(self) -> None:
         self.shown: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self.best = list(NONE)
         self.touched: set[tuple[int, int]] = set()  # levels whose flow or orders changed since
+        self.has_moved = False  # the touch, since somebody last cleared this
         self._overlapping = False
 
     @property
@@ -39,14 +40,19 @@ class Display:
 
     def refresh(self, flow: FlowBook, ladders: tuple[Ladder, Ladder]) -> list[Change]:
         """Show the book as it is now; return the differences, decreases first so that it never crosses on the way."""
-        bid = max(flow.best[BID], ladders[BID].best)
-        overlapping = bid >= min(flow.best[ASK], ladders[ASK].best)
+        bids, asks = ladders
+        flow_bid, flow_ask = flow.best
+        bid = flow_bid if flow_bid > bids.best else bids.best
+        overlapping = bid >= (flow_ask if flow_ask < asks.best else asks.best)
         if overlapping or self._overlapping:
             changes = self._compare_all(flow, ladders)
         else:
             changes = []
             for side, price in self.touched:
-                change = flow.left(side, price) + ladders[side].lots(price) - self.shown[side].get(price, 0)
+                after = flow.recorded[side].get(price, 0) - flow.consumed[side].get(price, 0)
+                if ladders[side].count:
+                    after += ladders[side].lots(price)
+                change = after - self.shown[side].get(price, 0)
                 if change:
                     changes.append((side, price, change))
         self._overlapping = overlapping
@@ -73,6 +79,8 @@ class Display:
     def _show(self, side: int, price: int, change: int) -> None:
         shown, best = self.shown[side], self.best[side]
         after = shown.get(price, 0) + change
+        if price >= best if side == BID else price <= best:
+            self.has_moved = True
         if after:
             shown[price] = after
             if price > best if side == BID else price < best:

@@ -25,8 +25,8 @@ class FlowDelta(BookDelta, frozen=True, kw_only=True):
 
 # A plain BookDelta is not known to be a print. RecorderRow: GAP, STATUS, SCHEDULE, FEE and SETTLEMENT rows, columns of
 # `data.schema`; a grid and its ranges come as a MarketChange. A taker NONE is unknown.
-MarketUpdate = BookSnapshot | BookDelta | Trade | MarketChange | RecorderRow
-FlowUpdate = MarketUpdate | FeeChange
+WholeUpdate = BookSnapshot | Trade | MarketChange | RecorderRow
+FlowUpdate = BookDelta | FeeChange | WholeUpdate
 
 
 def reaches(side: int, limit: int, price: int) -> bool:
@@ -83,7 +83,9 @@ class FlowBook:
                     del consumed[price]
         self._stamp += 1
         self.stamps[side][price] = self._stamp
-        self._follow_best(side, price)
+        best = self.best[side]
+        if price >= best if side == BID else price <= best:
+            self._follow_best(side, price)
         return True
 
     def consume(self, side: int, price: int, lots: int) -> None:

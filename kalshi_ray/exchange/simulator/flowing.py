@@ -5,8 +5,7 @@ from __future__ import annotations
 from kalshi_ray.core.tape import Kind, Status
 from kalshi_ray.core.units import Side
 from kalshi_ray.errors import DataError
-from kalshi_ray.exchange.simulator.checks import is_over
-from kalshi_ray.exchange.simulator.flow import FlowDelta, FlowUpdate, MarketUpdate
+from kalshi_ray.exchange.simulator.flow import FlowDelta, FlowUpdate, WholeUpdate
 from kalshi_ray.exchange.simulator.grouping import GroupingExchange
 from kalshi_ray.exchange.simulator.market import HALT, Market
 from kalshi_ray.exchange.simulator.settings import rates_of
@@ -20,15 +19,20 @@ class FlowingExchange(GroupingExchange):
     def apply_flow(self, update: FlowUpdate, now_ns: int) -> None:
         """One update of the flow, with all that it does to accounts' orders."""
         self.turn(now_ns)
-        if isinstance(update, FeeChange):
+        if isinstance(update, BookDelta):  # nearly all of them
+            market = self.market_of(update.ticker)
+            if not market.is_over:
+                self._change_level(market, update)
+                market.publish()
+        elif isinstance(update, FeeChange):
             self._change_fees(update)
-            return
-        if isinstance(update, RecorderRow) and not update.ticker:
+        elif isinstance(update, RecorderRow) and not update.ticker:
             for market in self.markets_by_ticker.values():
                 self._flow_into(market, update)
         else:
             self._flow_into(self.market_of(update.ticker), update)
-        self.trip_groups()
+        if self.clearing.tripped:
+            self.trip_groups()
 
     def advance(self, now_ns: int) -> None:
         """Let everything happen that is due up to `now_ns`."""
@@ -39,17 +43,14 @@ class FlowingExchange(GroupingExchange):
         """When something may happen by itself next."""
         return self._timers[0][0] if self._timers else None
 
-    def _flow_into(self, market: Market, update: MarketUpdate) -> None:
-        if isinstance(update, BookDelta):
-            if not is_over(market):
-                self._change_level(market, update)
-        elif isinstance(update, Trade):
-            if not is_over(market):
-                self._print(market, update)
-        elif isinstance(update, BookSnapshot):
-            if not is_over(market):
+    def _flow_into(self, market: Market, update: WholeUpdate) -> None:
+        if isinstance(update, BookSnapshot):
+            if not market.is_over:
                 market.book.replace_flow(update, meets=self.is_trading)
                 market.resume()
+        elif isinstance(update, Trade):
+            if not market.is_over:
+                self._print(market, update)
         elif isinstance(update, MarketChange):
             self._change_market(market, update)
         else:
@@ -63,7 +64,8 @@ class FlowingExchange(GroupingExchange):
 
     def _change_level(self, market: Market, delta: BookDelta) -> None:
         by_trade = isinstance(delta, FlowDelta) and delta.by_trade
-        if not market.book.change_flow(delta, by_trade=by_trade, meets=self.is_trading):
+        meets = self.exchange_active and self.trading_active
+        if not market.book.change_flow(delta, by_trade=by_trade, meets=meets):
             market.halt()
 
     def _print(self, market: Market, trade: Trade) -> None:
@@ -92,7 +94,7 @@ class FlowingExchange(GroupingExchange):
     def _note_row(self, market: Market, row: RecorderRow) -> None:
         kind = Kind(row.kind)
         if kind is Kind.GAP:
-            if not is_over(market):
+            if not market.is_over:
                 market.book.flow.known = False
                 market.halt()
         elif kind is Kind.STATUS:
@@ -117,7 +119,7 @@ class FlowingExchange(GroupingExchange):
             market.become(status)
 
     def _reschedule(self, market: Market, close_ns: int) -> None:
-        if is_over(market):
+        if market.is_over:
             return
         market.reschedule(close_ns)
         if close_ns:

@@ -13,10 +13,10 @@ from kalshi_ray.exchange.simulator.candles import CandleHistory
 from kalshi_ray.exchange.simulator.clearing import Clearing
 from kalshi_ray.exchange.simulator.composite import CompositeBook
 from kalshi_ray.exchange.simulator.display import Touch
-from kalshi_ray.exchange.simulator.flow import ASK, BID, NO_ASK, NO_BID
+from kalshi_ray.exchange.simulator.flow import NO_ASK, NO_BID
 from kalshi_ray.exchange.simulator.lifecycle import CANCELS, result_of, step_word
 from kalshi_ray.exchange.simulator.orders import LiveOrder
-from kalshi_ray.exchange.simulator.outbox import Cause
+from kalshi_ray.exchange.simulator.outbox import Cause, Public
 from kalshi_ray.exchange.simulator.settings import MarketTerms
 from kalshi_ray.wire import listing
 from kalshi_ray.wire.messages import BookDelta, BookSnapshot, MarketChange, Ranges, Trade
@@ -33,6 +33,7 @@ class Market:
         self.id = clearing.next_id("market")[1]
         self.book = CompositeBook(model, self)
         self.status = Status.INITIALIZED
+        self.is_over = False  # closed or beyond: the flow has no say any more
         self.is_halted = False  # the flow's book is unknown: as in a pause
         self.close_ns = terms.close_ns
         self.taker_ppm, self.maker_ppm = terms.rates
@@ -47,6 +48,7 @@ class Market:
         self.trades: deque[Trade] = deque(maxlen=kept)
         self.candles = CandleHistory()
         self.flow_holding, self.flow_cash = Holding(), 0
+        self._is_restated = True  # the last price, the volume or the open interest changed
         self._told: tuple[Touch, int | None, int, int] | None = None
 
     # -- what it is
@@ -127,9 +129,15 @@ class Market:
         """A print, whoever was in it."""
         self.volume += trade.size
         self.last_price, self.last_size = trade.price, trade.size
+        self._is_restated = True
         self.trades.append(trade)
         self.candles.note_trade(trade.exch_ns, trade.price, trade.size)
         self.clearing.tell_all(self.ticker, trade)
+
+    def note_interest(self, change: int) -> None:
+        """Pairs of YES and NO were opened or closed."""
+        self.open_interest += change
+        self._is_restated = True
 
     def note_print(self, price: int, lots: int, taker: Side, *, is_block: bool) -> None:
         """A print in which no account took part."""
@@ -145,18 +153,19 @@ class Market:
         """Tell how the shown book differs from what was shown, and the touch and the last price where they differ."""
         display, clearing = self.book.display, self.clearing
         if display.touched:
+            now_ns, outbox = clearing.now_ns, clearing.outbox
             for side, price, change in display.refresh(self.book.flow, self.book.ladders):
-                clearing.tell_all(
-                    self.ticker,
-                    BookDelta(ticker=self.ticker, side=_SIDES[side], price=price, change=change,
-                              exch_ns=clearing.now_ns),
-                    cause,
-                )  # fmt: skip
-        told = (display.touch, self.last_price, self.volume, self.open_interest)
-        if told != self._told:
-            self._told = told
-            self.candles.note_state(clearing.now_ns, display.touch, self.open_interest)
-            clearing.tell_all(self.ticker, self.ticker_message())
+                delta = BookDelta(
+                    ticker=self.ticker, market_id=self.id, side=_SIDES[side], price=price, change=change, exch_ns=now_ns
+                )
+                outbox.append(Public("public", self.ticker, delta, cause))
+        if display.has_moved or self._is_restated:
+            display.has_moved = self._is_restated = False
+            told = (display.touch, self.last_price, self.volume, self.open_interest)
+            if told != self._told:
+                self._told = told
+                self.candles.note_state(clearing.now_ns, told[0], self.open_interest)
+                clearing.tell_all(self.ticker, self.ticker_message())
 
     def ticker_message(self) -> TickerMessage:
         """The last price and the touch."""
@@ -201,7 +210,7 @@ class Market:
             self.cancel_resting(HALT, only_on_pause=True)
         if status is Status.CLOSED:  # the orders of the flow are cancelled as well
             self.book.replace_flow(BookSnapshot(ticker=self.ticker, bids=(), asks=()), meets=False)
-            self.is_halted = False
+            self.is_halted, self.is_over = False, True
         self.updated_ns = self.clearing.now_ns
 
     def halt(self) -> None:
@@ -250,4 +259,4 @@ class Market:
         return Side.ASK if price <= bid or (price < ask and 2 * price < bid + min(ask, DOLLAR)) else Side.BID
 
 
-_SIDES = {BID: Side.BID, ASK: Side.ASK}
+_SIDES = (Side.BID, Side.ASK)

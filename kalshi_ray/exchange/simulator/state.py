@@ -84,7 +84,13 @@ class ExchangeState:
         if terms.close_ns:
             self.schedule(terms.close_ns, CLOSE, market)
         market.tell_change(
-            "created", open_ns=terms.open_ns, close_ns=terms.close_ns, ranges=terms.ranges, event=terms.event
+            "created",
+            open_ns=terms.open_ns,
+            close_ns=terms.close_ns,
+            ranges=terms.ranges,
+            event=terms.event,
+            price_structure=terms.price_structure,
+            exchange_index=terms.exchange_index,
         )
         self.turn(self.now_ns)
         return market
@@ -148,7 +154,7 @@ class ExchangeState:
         before = market.flow_holding.fees
         market.flow_cash += market.flow_holding.settle(value, self.now_ns)
         market.fees += market.flow_holding.fees - before
-        market.open_interest = 0
+        market.note_interest(-market.open_interest)
         market.tell_change("settled", status=Status.FINALIZED)
 
     def _pay(self, market: Market, account: Account, number: int, value: int) -> None:
