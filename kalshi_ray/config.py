@@ -112,6 +112,11 @@ def load(
     return Loaded(_build(kind, "", {key: value for key, (value, _) in found.items()}), settings)
 
 
+def variable(name: str, environ: Mapping[str, str] | None = None) -> str:
+    """A variable that is no setting, such as a key that must not stand in a file; empty where it is not set."""
+    return (os.environ if environ is None else environ).get(name, "")
+
+
 def replaced(settings: T, **given: Any) -> T:
     """The settings with the given fields, where they are not empty: what an option of its own says beside the rest."""
     return msgspec.structs.replace(settings, **{name: value for name, value in given.items() if value})
