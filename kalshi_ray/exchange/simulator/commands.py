@@ -237,5 +237,7 @@ def _requeue(exchange: ExchangeState, market: Market, order: LiveOrder, asked: A
     book.leave(order)
     order.price, order.size = asked.price, asked.size
     _rename(exchange, order, asked)
-    _execute(exchange, market, order, order.left, rests=True, reason="Amend")
+    # A larger order at its price takes nothing: what stands there stands behind the queue that it was in.
+    wanted = order.left if asked.price != was[0] else 0
+    _execute(exchange, market, order, wanted, rests=True, reason="Amend")
     return None
