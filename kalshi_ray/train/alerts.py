@@ -23,6 +23,7 @@ Level = Literal["warn", "act"]
 
 ENOUGH = 1_000  # decisions with a choice before a share says anything
 HOLD_WARN, HOLD_ACT, HOLD_BACK = 0.90, 0.95, 0.02  # back: how far below the bound ends the alert
+EARNING_LINES, EARNING = 10, 2.0  # lines, and deviations of their mean reward above zero: holding is then a choice
 OVER, OVER_BACK = 0.03, 0.01  # share of orders above random play's, and six deviations of it
 DROP, DROP_BACK = 0.30, 0.20  # share below the best validation
 ONE_ACTION, ONE_ACTION_BACK = 0.95, 0.90  # share of one id among the choices that did not hold
@@ -36,8 +37,7 @@ NAMES = ("hold-90", "hold-95", "over-trading", "reward-trend", "validation-drop"
 REMEDY = {
     "hold-90": "try train.entropy 0.1 or 0.15, train.learning_rate 5e-5, a cost ramp (train.cost_ramp 0.7) or "
     "env.mask_repeated_hold; acting at random holds {random:.0%}",
-    "hold-95": "either it waits for rare signals, as a validation above zero shows, or nothing is left to learn from: "
-    "begin again with a cost ramp (train.cost_ramp 0.7) and train.entropy 0.1 or 0.15, or a2c where updates "
+    "hold-95": "nothing is left to learn from: begin again with a cost ramp (train.cost_ramp 0.7) and train.entropy 0.1 or 0.15, or a2c where updates "
     "are unstable; acting at random holds {random:.0%}",
     "over-trading": "every order pays spread and fee: a longer cost ramp, train.tau_s or train.discount higher, "
     "train.entropy lower, or markets with a smaller spread (selection.max_spread_cents)",
@@ -95,6 +95,7 @@ class Watch:
         self._shares = _Shares()
         self._choices = 0.0
         self._rewards: deque[tuple[float, float]] = deque(maxlen=TREND_LINES)
+        self._earned: deque[float] = deque(maxlen=EARNING_LINES)
         self._best = -math.inf
 
     @property
@@ -111,6 +112,7 @@ class Watch:
         if fresh > 0.0:
             self._choices = line["choices"]
             self._shares.add(fresh, line)
+            self._earned.append(line["reward_per_1000"])
             raised += [*self._see_holds(line), self._see_orders(line), self._see_one_action(line)]
             raised.append(self._see_rewards(line))
         raised.append(self._see_validation(line))
@@ -120,12 +122,20 @@ class Watch:
         share, random = self._shares.mean("hold_share"), self._shares.mean("random_hold_share")
         found: list[Alert | None] = []
         for name, level, bound in (("hold-90", "warn", HOLD_WARN), ("hold-95", "act", HOLD_ACT)):
-            # Where even random play holds that often, the masks leave nothing else to do.
-            raised = share > bound and share > random and self._shares.count >= ENOUGH
+            # Where even random play holds that often, the masks leave nothing else to do; and who waits and earns is
+            # waiting for a signal.
+            raised = share > bound and share > random and self._shares.count >= ENOUGH and not self._earns()
             words = f"{share:.1%} of the decisions with a choice hold; {REMEDY[name].format(random=random)}"
             back = share < bound - HOLD_BACK
             found.append(self._edge(name, level, line, share, bound, raised=raised, back=back, words=words))  # type: ignore[arg-type]
         return found
+
+    def _earns(self) -> bool:
+        """Whether the newest rewards are above zero by more than their noise."""
+        count = len(self._earned)
+        if count < EARNING_LINES // 2:
+            return False
+        return float(np.mean(self._earned)) > EARNING * float(np.std(self._earned, ddof=1)) / math.sqrt(count)
 
     def _see_orders(self, line: Mapping[str, float]) -> Alert | None:
         acts, random = 1.0 - self._shares.mean("hold_share"), 1.0 - self._shares.mean("random_hold_share")

@@ -68,6 +68,14 @@ def test_holding_too_often_warns_above_90_and_acts_above_95_percent(share: float
         assert "train.entropy" in alert.words and "at random holds 12%" in alert.words
 
 
+def test_who_holds_and_earns_waits_for_a_signal_and_who_holds_at_zero_does_not() -> None:
+    waiting, collapsed = Play(), Play()
+    waiting.see(10, reward_per_1000=20.0)
+    assert waiting.see(20, hold_share=0.97, reward_per_1000=20.0) == []
+    collapsed.see(10, reward_per_1000=-20.0)
+    assert [a.name for a in collapsed.see(20, hold_share=0.97, reward_per_1000=0.0)] == ["hold-90", "hold-95"]
+
+
 def test_an_alert_rings_once_stands_on_its_bound_and_rings_again_after_it_was_gone() -> None:
     play = Play()
     assert [alert.name for alert in play.see(1, hold_share=0.92)] == ["hold-90"]
