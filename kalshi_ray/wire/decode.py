@@ -87,17 +87,22 @@ def crossings(snapshot: BookSnapshot) -> tuple[bool, bool]:
     return best_bid >= snapshot.asks[0][0], best_bid >= DOLLAR - snapshot.asks[-1][0]
 
 
-class RestBook(msgspec.Struct):
-    """A book from REST in any of its forms."""
+class BookSides(msgspec.Struct):
+    """The two sides of a book from REST; the finest form that is there counts."""
 
-    orderbook_fp: RestBook | None = None
-    orderbook: RestBook | None = None
     yes_dollars_fp: wire.Ladder | None = None
     no_dollars_fp: wire.Ladder | None = None
     yes_dollars: wire.Ladder | None = None
     no_dollars: wire.Ladder | None = None
     yes: wire.Ladder | None = None
     no: wire.Ladder | None = None
+
+
+class RestBook(BookSides):
+    """A book from REST in any of its forms."""
+
+    orderbook_fp: BookSides | None = None
+    orderbook: BookSides | None = None
 
 
 def _snapshot(frame: wire.SnapshotFrame, envelope: Envelope, reading: Reading) -> BookSnapshot:

@@ -14,6 +14,7 @@ from kalshi_ray.errors import WireError
 # A number that does not fit the unit exactly is an error, not a rounding.
 _EXACT = Context(prec=60, traps=[Inexact, InvalidOperation, Overflow, DivisionByZero])
 _LARGEST = 2**62
+_LONGEST = 20  # digits before the point: more would cost time before it is refused
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PPM = 1_000_000
 NO_TIME = "0001-01-01T00:00:00Z"  # the exchange's way to write no time
@@ -72,6 +73,8 @@ def factor_of_ppm(ppm: int) -> Decimal:
 
 def scaled(number: Decimal, digits: int, what: str) -> int:
     """`number` times ten to the power of `digits`, which must be whole. WireError if it is not."""
+    if number.adjusted() > _LONGEST:
+        raise WireError(f"{what} {number} is out of range")
     try:
         result = int(_EXACT.to_integral_exact(_EXACT.scaleb(number, digits)))
     except (DecimalException, ValueError, OverflowError) as error:

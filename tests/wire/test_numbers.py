@@ -18,6 +18,7 @@ from kalshi_ray.wire.numbers import (
     pips_of_cents,
     pips_of_dollars,
     ppm_of,
+    scaled,
     time_of,
     time_text,
 )
@@ -95,3 +96,9 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 def test_time_text_is_what_the_exchange_sends() -> None:
     assert time_text(1_781_159_489_957_081_000) == "2026-06-11T06:31:29.957081Z"
+
+
+@pytest.mark.parametrize("text", ["1e999999", "-1e999999", "1e21", "Infinity", "NaN", "sNaN"])
+def test_a_number_beyond_all_measure_is_refused_at_once(text: str) -> None:
+    with pytest.raises(WireError):
+        scaled(Decimal(text), 4, "price")
