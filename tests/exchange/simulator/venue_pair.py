@@ -1,4 +1,4 @@
-"""The same tape and the same commands twice: through the environment's venue without latency, and through the exchange."""
+"""One tape and one list of commands twice: through the environment's venue without latency, and the exchange."""
 
 from __future__ import annotations
 
@@ -178,7 +178,9 @@ class VenuePair:
         assert live.keys() == working.keys()
         for number, order in live.items():
             found = working[number]
-            wanted = [price_of(order["tick"])] + [int(order[n]) for n in ("size", "filled", "queue", "owed", "fee_held")]
+            wanted = [price_of(order["tick"])] + [
+                int(order[n]) for n in ("size", "filled", "queue", "owed", "fee_held")
+            ]
             assert [found.price, found.size, found.filled, found.queue, found.owed, found.fee_held] == wanted
         if flow.known and not self.market.is_over:
             for side in (BID, ASK):
