@@ -32,6 +32,7 @@ from kalshi_ray.evaluate.ledger import Ledger
 from kalshi_ray.evaluate.run import Evaluation, evaluate
 from kalshi_ray.evaluate.settings import EvaluationSettings
 from kalshi_ray.policy.protocol import Policy, PolicyState, market_key
+from kalshi_ray.policy.taking import first_legal
 from kalshi_ray.registry.bundle import load_bundle
 from kalshi_ray.telemetry import Progress
 from kalshi_ray.train.curricula import ratings_of
@@ -40,6 +41,7 @@ from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import MarketSource
 
 RECIPE = "walk-forward"
+NO_FOLD = -1  # a row that plays no market
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +97,7 @@ class WalkForward:
 
 
 class ByFold:
-    """A policy for all folds: each market is played by the one that was trained before it."""
+    """A policy for all folds: each market is played by the one that was trained before it; a row without one holds."""
 
     needs: Literal["actions"] = "actions"
 
@@ -112,9 +114,9 @@ class ByFold:
 
     def act(self, state: PolicyState) -> NDArray[np.int64]:
         """One legal action id for each row, [B]."""
-        fold = np.array([self._fold_of[int(key)] for key in state.market])
-        actions = np.zeros(len(fold), np.int64)
-        for number in np.unique(fold):
+        fold = np.array([self._fold_of.get(int(key), NO_FOLD) for key in state.market])
+        actions = first_legal(state.mask)
+        for number in np.unique(fold[fold != NO_FOLD]):
             rows = np.flatnonzero(fold == number)
             asked = replace(
                 state,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -106,6 +107,8 @@ def test_each_market_is_played_by_the_policy_of_its_fold() -> None:
         assert (answer[held] == 0).all()
         np.testing.assert_array_equal(answer[~held], expected[~held])
         traded += int((answer[~held] != 0).sum())
+        idle = replace(state, market=np.zeros_like(state.market))  # rows that have run out of markets
+        assert (joined.act(idle) == 0).all()
     assert traded > 20
 
 
