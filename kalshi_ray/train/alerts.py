@@ -37,8 +37,8 @@ NAMES = ("hold-90", "hold-95", "over-trading", "reward-trend", "validation-drop"
 REMEDY = {
     "hold-90": "try train.entropy 0.1 or 0.15, train.learning_rate 5e-5, a cost ramp (train.cost_ramp 0.7) or "
     "env.mask_repeated_hold; acting at random holds {random:.0%}",
-    "hold-95": "nothing is left to learn from: begin again with a cost ramp (train.cost_ramp 0.7) and train.entropy 0.1 or 0.15, or a2c where updates "
-    "are unstable; acting at random holds {random:.0%}",
+    "hold-95": "nothing is left to learn from: begin again with a cost ramp (train.cost_ramp 0.7), train.entropy 0.1 "
+    "or 0.15, or a2c where updates are unstable; acting at random holds {random:.0%}",
     "over-trading": "every order pays spread and fee: a longer cost ramp, train.tau_s or train.discount higher, "
     "train.entropy lower, or markets with a smaller spread (selection.max_spread_cents)",
     "reward-trend": "updates may be too large: train.learning_rate 5e-5, train.batch and train.minibatch doubled, "
