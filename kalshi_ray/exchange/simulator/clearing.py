@@ -128,6 +128,7 @@ class Clearing:
             order.maker_cost += cost
             order.maker_fees += fee
         if order.left:
+            order.fee_bound = min(order.fee_bound, self.bound_fee(order, max(market.taker_ppm, market.maker_ppm)))
             holding.weigh(order, 1)
         else:
             order.status = OrderStatus.EXECUTED
