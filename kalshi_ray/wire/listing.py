@@ -52,7 +52,7 @@ class Market(msgspec.Struct, frozen=True, kw_only=True):
     notional: int = 10_000  # pips that a winning contract pays
     previous_price: int | None = None
     previous_bid: int | None = None
-    previous_ask: int | None = None
+    previous_ask: int | None = None  # a dollar: there was a day before, and no ask
     strike: Strike | None = None
     is_provisional: bool = False
     collection: str = ""  # of a combo

@@ -148,7 +148,7 @@ def market_of(body: MarketBody) -> Market:
         ask=_quote(body.yes_ask_dollars, "yes_ask_dollars"),
         bid_size=_lots(body.yes_bid_size_fp, None),
         ask_size=_lots(body.yes_ask_size_fp, None),
-        last_price=_quote(body.last_price_dollars, "last_price_dollars", is_print=True),
+        last_price=_quote(body.last_price_dollars, "last_price_dollars", is_whole=True),
         volume=_lots(body.volume_fp, body.volume),
         volume_24h=_lots(body.volume_24h_fp, body.volume_24h),
         open_interest=_lots(body.open_interest_fp, body.open_interest),
@@ -174,9 +174,9 @@ def market_of(body: MarketBody) -> Market:
         rules=body.rules_primary,
         further_rules=body.rules_secondary,
         notional=DOLLAR if body.notional_value_dollars is None else pips_of_dollars(body.notional_value_dollars),
-        previous_price=_quote(body.previous_price_dollars, "previous_price_dollars", is_print=True),
+        previous_price=_quote(body.previous_price_dollars, "previous_price_dollars", is_whole=True),
         previous_bid=_quote(body.previous_yes_bid_dollars, "previous_yes_bid_dollars"),
-        previous_ask=_quote(body.previous_yes_ask_dollars, "previous_yes_ask_dollars"),
+        previous_ask=_quote(body.previous_yes_ask_dollars, "previous_yes_ask_dollars", is_whole=True),
         strike=_strike_of(body),
         is_provisional=bool(body.is_provisional),
         collection=body.mve_collection_ticker or "",
@@ -304,10 +304,10 @@ def _leg_keys(leg: Leg) -> Json:
     )
 
 
-def _quote(dollars: Decimal | None, what: str, *, is_print: bool = False) -> int | None:
-    """A price, or None for the ends of the scale that stand for none."""
+def _quote(dollars: Decimal | None, what: str, *, is_whole: bool = False) -> int | None:
+    """A price, or None for the ends of the scale that stand for none; a dollar is a price too where `is_whole`."""
     price = 0 if dollars is None else pips_of_dollars(dollars, what)
-    return None if price == 0 or (price == DOLLAR and not is_print) else price
+    return None if price == 0 or (price == DOLLAR and not is_whole) else price
 
 
 def _price(price: int | None, none: int) -> int:
