@@ -3,6 +3,7 @@
 from kalshi_ray.exchange.client.keys import key_of, opened
 from kalshi_ray.exchange.client.requester import Requester
 from kalshi_ray.exchange.client.run import run
+from kalshi_ray.exchange.client.stream import Stream, shares
 from kalshi_ray.exchange.client.trading import ExchangeClient
 
-__all__ = ["ExchangeClient", "Requester", "key_of", "opened", "run"]
+__all__ = ["ExchangeClient", "Requester", "Stream", "key_of", "opened", "run", "shares"]

@@ -1,0 +1,213 @@
+"""Streams over WebSockets: dialled with a fresh signature each time, kept alive, dialled again, closed cleanly.
+
+What is said on a connection is decided by its feed; here are sockets and clocks alone. Several connections, each with
+its feed, come out as one stream of events. A slow reader makes the exchange wait: nothing piles up here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from kalshi_ray import telemetry
+from kalshi_ray.core.units import SECOND
+from kalshi_ray.errors import AuthenticationFailed, ExchangeDown, ExchangeError
+from kalshi_ray.exchange.client.requester import AGENT
+from kalshi_ray.exchange.rest import Backoff, refusal_error, skew_ns
+from kalshi_ray.exchange.settings import Address, ExchangeSettings
+from kalshi_ray.exchange.sign import Signer
+from kalshi_ray.wire.refusals import read_error
+from kalshi_ray.wire.requests import Request
+
+E_co = TypeVar("E_co", covariant=True)
+E = TypeVar("E")
+
+LARGEST_FRAME = 64 * 2**20  # the exchange's own limit
+TEND_S = 0.1  # how often a feed is asked for what is due
+CLOSE_S = 2.0
+AHEAD = (1_024, 256)  # frames that a connection reads before it stops, and where it goes on
+
+
+class Converses(Protocol[E_co]):
+    """The side of a feed that a connection sees."""
+
+    def connect(self, now_ns: int) -> Sequence[bytes]:
+        """A connection is there: what to send first."""
+
+    def receive(self, raw: bytes, now_ns: int) -> Sequence[E_co]:
+        """A frame came: what it means."""
+
+    def due(self, now_ns: int) -> Sequence[bytes]:
+        """What to send now."""
+
+    def lost(self, now_ns: int) -> None:
+        """The connection is gone."""
+
+
+class Stream(Generic[E]):
+    """The events of several feeds, each on a connection of its own, until it is left.
+
+    async with Stream(address, signer, settings, [feed], random.Random()) as stream:
+        async for event in stream: ...
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        signer: Signer | None,
+        settings: ExchangeSettings,
+        feeds: Sequence[Converses[E]],
+        chance: random.Random,
+    ) -> None:
+        if signer is None:
+            raise AuthenticationFailed(
+                "a stream needs a key, for public channels too", remedy="Set exchange.key_id and a private key"
+            )
+        self.dials = 0
+        self._address, self._signer, self._settings = address, signer, settings
+        self._feeds, self._backoff = feeds, Backoff(settings, chance)
+        self._frames: asyncio.Queue[Sequence[E] | None] = asyncio.Queue(settings.buffered_frames)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._wake = [asyncio.Event() for _ in feeds]
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._keep(*pair)) for pair in zip(self._feeds, self._wake)]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def __aiter__(self) -> AsyncIterator[E]:
+        while True:
+            if any(task.done() for task in self._tasks) and self._frames.empty():
+                await self._raise()
+            events = await self._frames.get()
+            for event in events or ():
+                yield event
+
+    def wake(self) -> None:
+        """Send at once what the feeds have due: after tickers were added or dropped."""
+        for event in self._wake:
+            event.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A connection gave up: whoever waits for events is told."""
+        if not task.cancelled() and not self._frames.full():
+            self._frames.put_nowait(None)
+
+    async def _raise(self) -> None:
+        for task in self._tasks:
+            if task.done():
+                await task
+
+    async def _keep(self, feed: Converses[E], wake: asyncio.Event) -> None:
+        """Dial and listen, again and again. Raises where dialling again cannot help."""
+        failures, was_up = 0, False
+        while True:
+            began = time.monotonic()
+            try:
+                async with self._dial() as socket:
+                    was_up = True
+                    telemetry.event("stream.up", dials=self.dials)
+                    await self._listen(socket, feed, wake)
+            except InvalidStatus as problem:
+                cause = self._refused(problem)
+            except (OSError, TimeoutError, WebSocketException, EOFError) as problem:
+                cause = str(problem) or type(problem).__name__
+            feed.lost(time.time_ns())
+            failures = 1 if time.monotonic() - began > self._settings.most_backoff_s else failures + 1
+            if not was_up and failures >= self._settings.attempts:
+                raise ExchangeDown(f"no stream from {self._host}: {cause}", remedy="`kalshi-ray doctor` says why")
+            pause = self._backoff.pause_ns(failures) / SECOND
+            telemetry.warning("stream.lost", cause=cause, again_in_s=round(pause, 3))
+            await asyncio.sleep(pause)
+
+    def _dial(self) -> connect:
+        self.dials += 1
+        return connect(
+            self._address.stream,
+            additional_headers=self._signer.headers("GET", self._address.stream_path, time.time_ns()),
+            user_agent_header=AGENT,
+            compression=None,
+            proxy=None if self._address.is_loopback else True,
+            open_timeout=self._settings.timeout_s,
+            ping_interval=self._settings.ping_s,
+            ping_timeout=2 * self._settings.ping_s,
+            close_timeout=CLOSE_S,
+            max_size=LARGEST_FRAME,
+            max_queue=AHEAD,
+        )
+
+    async def _listen(self, socket: ClientConnection, feed: Converses[E], wake: asyncio.Event) -> None:
+        """Until the connection is gone, which raises."""
+        for command in feed.connect(time.time_ns()):
+            await socket.send(command, text=True)
+        loop = asyncio.get_running_loop()
+        both = {loop.create_task(self._read(socket, feed)), loop.create_task(self._tend(socket, feed, wake))}
+        try:
+            ended, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # we leave, which is no fault
+            await socket.close()
+            raise
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+        for task in ended:
+            task.result()
+
+    async def _read(self, socket: ClientConnection, feed: Converses[E]) -> None:
+        while True:
+            events = feed.receive(await socket.recv(decode=False), time.time_ns())
+            if events:
+                await self._frames.put(events)
+
+    async def _tend(self, socket: ClientConnection, feed: Converses[E], wake: asyncio.Event) -> None:
+        """Send what is due, now and again, and whenever woken."""
+        while True:
+            for command in feed.due(time.time_ns()):
+                await socket.send(command, text=True)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TEND_S):
+                    await wake.wait()
+            wake.clear()
+
+    def _refused(self, problem: InvalidStatus) -> str:
+        """Why a handshake was refused, if another may fare better; raises the error if not."""
+        response, now = problem.response, time.time_ns()
+        status = response.status_code
+        if status >= 500 or status == 429:
+            return f"HTTP {status}"
+        skew = skew_ns(response.headers.get("Date", ""), now, now)
+        handshake = Request(method="GET", path=self._address.stream_path, template=self._address.stream_path)
+        error: ExchangeError = refusal_error(
+            handshake, read_error(status, bytes(response.body or b"")), skew[0] if skew else None
+        )
+        raise error from problem
+
+    @property
+    def _host(self) -> str:
+        return self._address.stream.partition("://")[2].partition("/")[0]
+
+
+def shares(tickers: Sequence[str], most: int) -> list[tuple[str, ...]]:
+    """Tickers spread evenly over as few connections as hold at most `most` each."""
+    if not tickers:
+        return []
+    count = -(-len(tickers) // most)
+    return [tuple(tickers[at::count]) for at in range(count)]

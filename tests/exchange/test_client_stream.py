@@ -1,0 +1,259 @@
+"""Streams over real sockets: signed at every dial, dialled again after any loss, closed cleanly, never piling up."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import http
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from kalshi_ray.errors import AuthenticationFailed, ExchangeDown, RequestRejected
+from kalshi_ray.exchange.client import Stream, shares
+from kalshi_ray.exchange.settings import Address
+from kalshi_ray.exchange.sign import SIGNATURE_HEADER, TIME_HEADER, Signer
+from kalshi_ray.wire.refusals import write_error
+from kalshi_ray.wire.trading import Refused
+from tests.exchange.keys import ed25519_key, signer
+from tests.exchange.loopback import settings
+
+PATH = "/trade-api/ws/v2"
+Handler = Callable[[ServerConnection], Awaitable[None]]
+
+
+class Echo:
+    """A feed that says hello, hands out what comes, and notes what happens to it."""
+
+    def __init__(self, name: str = "echo") -> None:
+        self.name = name.encode()
+        self.happened: list[str] = []
+        self.waiting: list[bytes] = []
+
+    def connect(self, now_ns: int) -> Sequence[bytes]:
+        self.happened.append("up")
+        return [b"hello " + self.name]
+
+    def receive(self, raw: bytes, now_ns: int) -> Sequence[bytes]:
+        return [] if raw == b"nothing" else [raw]
+
+    def due(self, now_ns: int) -> Sequence[bytes]:
+        waiting, self.waiting = self.waiting, []
+        return waiting
+
+    def lost(self, now_ns: int) -> None:
+        self.happened.append("lost")
+
+
+def streamed(
+    handler: Handler,
+    work: Callable[[Stream[bytes]], Awaitable[object]],
+    *,
+    feeds: Sequence[Echo] = (),
+    gate: Callable[[ServerConnection, Request], Response | None] | None = None,
+    key: Signer | None = None,
+    **changes: object,
+) -> object:
+    async def whole() -> object:
+        async with serve(handler, "127.0.0.1", 0, process_request=gate, max_size=None) as server:
+            port = next(iter(server.sockets)).getsockname()[1]
+            address = Address(environment="local", rest="http://127.0.0.1:1", stream=f"ws://127.0.0.1:{port}{PATH}")
+            chosen = settings(**changes)
+            async with Stream(address, key or signer(), chosen, feeds or [Echo()], random.Random(0)) as stream:
+                return await work(stream)
+
+    return asyncio.run(asyncio.wait_for(whole(), 30))
+
+
+async def take(stream: Stream[bytes], count: int) -> list[bytes]:
+    found: list[bytes] = []
+    async for event in stream:
+        found.append(event)
+        if len(found) == count:
+            break
+    return found
+
+
+async def greet(socket: ServerConnection) -> None:
+    async for word in socket:
+        assert isinstance(word, str)  # a text frame, as the exchange wants it
+        await socket.send(f"you said {word}")
+
+
+def test_what_a_feed_says_is_sent_and_what_comes_is_handed_out() -> None:
+    assert streamed(greet, lambda stream: take(stream, 1)) == [b"you said hello echo"]
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_a_lost_connection_is_dialled_again_with_a_fresh_signature(how: str) -> None:
+    feed, seen = Echo(), []
+
+    def gate(_: ServerConnection, request: Request) -> None:
+        seen.append((request.headers[TIME_HEADER], request.headers[SIGNATURE_HEADER]))
+
+    async def once(socket: ServerConnection) -> None:
+        await socket.send(await socket.recv())
+        if how == "abort":
+            socket.transport.abort()  # as the exchange does: no close frame
+        else:
+            await socket.close(1012)
+
+    assert streamed(once, lambda stream: take(stream, 4), feeds=[feed], gate=gate) == [b"hello echo"] * 4
+    assert feed.happened[:7] == ["up", "lost"] * 3 + ["up"]
+    for time_ms, signature in seen:
+        ed25519_key().public_key().verify(base64.b64decode(signature), f"{time_ms}GET{PATH}".encode())
+    assert len({signature for _, signature in seen}) == len(seen) >= 4
+
+
+def test_a_busy_exchange_is_dialled_again_until_it_lets_us_in() -> None:
+    answers = iter([503, 429, 502])
+
+    def gate(socket: ServerConnection, request: Request) -> Response | None:
+        status = next(answers, None)
+        return None if status is None else socket.respond(http.HTTPStatus(status), "later")
+
+    assert streamed(greet, lambda stream: take(stream, 1), gate=gate, attempts=4) == [b"you said hello echo"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, "authentication_error", AuthenticationFailed),
+        (401, "header_timestamp_expired", AuthenticationFailed),
+        (403, "", AuthenticationFailed),
+        (404, "not_found", RequestRejected),
+    ],
+)
+def test_a_refused_handshake_is_one_typed_error_and_not_tried_again(
+    status: int, code: str, kind: type[Exception]
+) -> None:
+    dialled = []
+
+    def gate(socket: ServerConnection, request: Request) -> Response:
+        dialled.append(1)
+        body = write_error(Refused(status=status, code=code, message="no")).decode()
+        return socket.respond(http.HTTPStatus(status), body)
+
+    async def work(stream: Stream[bytes]) -> None:
+        with pytest.raises(kind, match=code or "403|no"):
+            await take(stream, 1)
+
+    streamed(greet, work, gate=gate)
+    assert len(dialled) == 1
+
+
+def test_where_nobody_listens_the_error_comes_after_all_attempts() -> None:
+    async def whole() -> None:
+        address = Address(environment="local", rest="http://127.0.0.1:1", stream=f"ws://127.0.0.1:9{PATH}")
+        stream = Stream(address, signer(), settings(), [Echo()], random.Random(0))
+        async with stream:
+            with pytest.raises(ExchangeDown, match=r"no stream from 127\.0\.0\.1:9: .*kalshi-ray doctor"):
+                await take(stream, 1)
+        assert stream.dials == 3
+
+    asyncio.run(whole())
+
+
+def test_a_stream_without_a_key_is_refused_before_it_dials() -> None:
+    address = Address(environment="local", rest="http://127.0.0.1:1", stream=f"ws://127.0.0.1:9{PATH}")
+    with pytest.raises(AuthenticationFailed, match="needs a key"):
+        Stream(address, None, settings(), [Echo()], random.Random(0))
+
+
+def test_what_is_due_is_sent_at_once_when_woken() -> None:
+    feed = Echo()
+
+    async def work(stream: Stream[bytes]) -> list[bytes]:
+        first = await take(stream, 1)
+        feed.waiting = [b"more"]
+        stream.wake()
+        return first + await take(stream, 1)
+
+    assert streamed(greet, work, feeds=[feed]) == [b"you said hello echo", b"you said more"]
+
+
+def test_several_connections_come_out_as_one_stream() -> None:
+    feeds = [Echo(f"number {at}") for at in range(5)]
+    found = streamed(greet, lambda stream: take(stream, 5), feeds=feeds)
+    assert sorted(found) == [f"you said hello number {at}".encode() for at in range(5)]  # type: ignore[call-overload]
+
+
+def test_a_slow_reader_makes_the_exchange_wait_and_loses_nothing() -> None:
+    sent = 0
+
+    async def flood(socket: ServerConnection) -> None:
+        nonlocal sent
+        with suppress(ConnectionClosed):
+            for at in range(20_000):
+                await socket.send(f"{at} " + "x" * 2_000)
+                sent = at + 1
+
+    async def work(stream: Stream[bytes]) -> list[int]:
+        first = await take(stream, 1)
+        for _ in range(3):
+            before = sent
+            await asyncio.sleep(0.2)
+        assert sent == before < 20_000  # it waits for us
+        return [int(frame.split(b" ")[0]) for frame in first + await take(stream, 9_999)]
+
+    found = streamed(flood, work, buffered_frames=16)
+    assert found == list(range(10_000))
+
+
+def test_a_frame_beyond_the_limit_ends_the_connection_not_the_stream() -> None:
+    turn = iter(range(100))
+
+    async def huge(socket: ServerConnection) -> None:
+        await socket.recv()
+        with suppress(ConnectionClosed):
+            if next(turn) == 0:
+                await socket.send(b"x" * (64 * 2**20 + 1))
+            await socket.send("fine")
+            await socket.wait_closed()
+
+    feed = Echo()
+    assert streamed(huge, lambda stream: take(stream, 1), feeds=[feed], timeout_s=5.0) == [b"fine"]
+    assert feed.happened == ["up", "lost", "up"]
+
+
+def test_a_fault_of_the_feed_ends_the_stream_with_that_fault() -> None:
+    class Broken(Echo):
+        def due(self, now_ns: int) -> Sequence[bytes]:
+            raise RuntimeError("a fault of ours")
+
+    async def work(stream: Stream[bytes]) -> None:
+        with pytest.raises(RuntimeError, match="a fault of ours"):
+            await take(stream, 5)
+
+    async def quiet(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    streamed(quiet, work, feeds=[Broken()])
+
+
+def test_leaving_a_stream_closes_its_connections() -> None:
+    closed: list[int | None] = []
+
+    async def watch(socket: ServerConnection) -> None:
+        await socket.send("a")
+        await socket.wait_closed()
+        closed.append(socket.close_code)
+
+    streamed(watch, lambda stream: take(stream, 2), feeds=[Echo(), Echo()])
+    assert closed == [1000, 1000]
+
+
+@given(st.integers(0, 3_000), st.integers(1, 1_000))
+def test_tickers_are_spread_evenly_over_as_few_connections_as_hold_them(count: int, most: int) -> None:
+    tickers = [str(at) for at in range(count)]
+    found = shares(tickers, most)
+    assert sorted(ticker for share in found for ticker in share) == sorted(tickers)
+    assert len(found) == -(-count // most)
+    assert not found or (max(map(len, found)) - min(map(len, found)) <= 1 and max(map(len, found)) <= most)
