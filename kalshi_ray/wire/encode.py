@@ -177,8 +177,9 @@ def _lifecycle(message: MarketChange, writer: Writer) -> Body:
     in_full = writer.form == "full"
     if in_full and message.change in ("activated", "deactivated"):
         body["is_deactivated"] = message.change == "deactivated"
-    if stamp and message.exch_ns and (in_full or message.exch_ns % SECOND == 0):
-        body[stamp] = message.exch_ns // SECOND
+    second = message.exch_ns // SECOND
+    if stamp and second and (in_full or message.exch_ns % SECOND == 0):
+        body[stamp] = second
         return "market_lifecycle_v2", body
     return "market_lifecycle_v2", body | writer.own_times(message.exch_ns)
 

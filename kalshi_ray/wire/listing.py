@@ -162,6 +162,13 @@ class Candle(msgspec.Struct, frozen=True, kw_only=True):
     previous: int | None = None  # pips: the last price before the period
 
 
+class EventCandles(msgspec.Struct, frozen=True, kw_only=True):
+    """The candles of all markets of an event by ticker; they end at `end_ns`, which may be before what was asked."""
+
+    markets: dict[str, tuple[Candle, ...]]
+    end_ns: int
+
+
 class ExchangeStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the exchange is open, and whether it trades."""
 

@@ -225,6 +225,15 @@ ANSWERS = [
         "/markets/candlesticks",
         200,
     ),
+    Pair(
+        "candles of an event",
+        values.event_candles,
+        bodies.write_candlesticks_of_event,
+        bodies.read_candlesticks_of_event,
+        "GET",
+        "/series/{series_ticker}/events/{ticker}/candlesticks",
+        200,
+    ),
     Pair("events", values.pages(values.events, 2), bodies.write_events, bodies.read_events, "GET", "/events", 200),
     Pair("one event", values.events, bodies.write_event, bodies.read_event, "GET", "/events/{event_ticker}", 200),
     Pair(

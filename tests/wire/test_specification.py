@@ -282,6 +282,7 @@ REQUESTS: list[Request] = [
     requests.get_trades(ticker="A", since_ns=TIME, until_ns=TIME, is_block=False, limit=5, cursor="c"),
     requests.get_candlesticks("S", "A", since_ns=TIME, until_ns=TIME, minutes=60),
     requests.get_candlesticks_of_many(["A", "B"], since_ns=TIME, until_ns=TIME, minutes=1),
+    requests.get_candlesticks_of_event("S", "E", since_ns=TIME, until_ns=TIME, minutes=1440),
     requests.get_events(
         tickers=["E"],
         series="S",

@@ -21,6 +21,7 @@ from kalshi_ray.wire.listing import (
     Candle,
     EndpointCosts,
     Event,
+    EventCandles,
     ExchangeStatus,
     FeeSchedule,
     Grant,
@@ -403,6 +404,9 @@ candles = st.builds(
     open_interest=sizes,
     mean=st.none() | st.integers(0, 10**6),
     previous=st.none() | scale,
+)
+event_candles = st.builds(
+    EventCandles, markets=st.dictionaries(tickers, tuples(candles, 2), max_size=2), end_ns=seconds
 )
 statuses = st.builds(
     ExchangeStatus,

@@ -13,7 +13,7 @@ from kalshi_ray.core.units import DOLLAR, SECOND, Side
 from kalshi_ray.errors import WireError
 from kalshi_ray.wire.decode import RestBook, book_of, taker_of
 from kalshi_ray.wire.direction import book_word, outcome_word
-from kalshi_ray.wire.listing import Book, Candle, Print
+from kalshi_ray.wire.listing import Book, Candle, EventCandles, Print
 from kalshi_ray.wire.numbers import (
     NO_TIME,
     count_text,
@@ -101,11 +101,20 @@ class _CandlesOfMany(msgspec.Struct):
     markets: list[_MarketCandles]
 
 
+class _EventCandles(msgspec.Struct):
+    """Lists in the order of the tickers."""
+
+    market_tickers: list[str]
+    market_candlesticks: list[list[_CandleBody]]
+    adjusted_end_ts: int
+
+
 _book = Shape(RestBook)
 _books = Shape(_Books)
 _trades = Shape(_TradePage, unread=frozenset({"price"}))
 _candles = Shape(_Candles, unread=_CENTS)
 _candles_of_many = Shape(_CandlesOfMany, unread=_CENTS)
+_candles_of_event = Shape(_EventCandles, unread=_CENTS)
 
 
 def read_orderbook(raw: bytes, ticker: str, unknown: Unknown = None) -> Book:
@@ -169,6 +178,25 @@ def write_candlesticks_of_many(candles: Mapping[str, Sequence[Candle]]) -> bytes
         for ticker, those in candles.items()
     ]
     return msgspec.json.encode({"markets": markets})
+
+
+def read_candlesticks_of_event(raw: bytes, unknown: Unknown = None) -> EventCandles:
+    """The candles of an event's markets, and the end of the period that the exchange made of the one asked for."""
+    body = _candles_of_event.read(raw, unknown)
+    if len(body.market_tickers) != len(body.market_candlesticks):
+        raise WireError(f"{len(body.market_tickers)} markets with {len(body.market_candlesticks)} lists of candles")
+    lists = (tuple(map(_candle_of, candles)) for candles in body.market_candlesticks)
+    return EventCandles(markets=dict(zip(body.market_tickers, lists)), end_ns=body.adjusted_end_ts * SECOND)
+
+
+def write_candlesticks_of_event(candles: EventCandles) -> bytes:
+    """The candles of an event's markets."""
+    body: Json = {
+        "market_tickers": list(candles.markets),
+        "market_candlesticks": [[_candle_keys(candle) for candle in those] for those in candles.markets.values()],
+        "adjusted_end_ts": candles.end_ns // SECOND,
+    }
+    return msgspec.json.encode(body)
 
 
 def _book_keys(book: Book) -> Json:

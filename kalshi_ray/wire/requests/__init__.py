@@ -17,6 +17,7 @@ from kalshi_ray.wire.requests.account_reads import (
 )
 from kalshi_ray.wire.requests.public_reads import (
     get_candlesticks,
+    get_candlesticks_of_event,
     get_candlesticks_of_many,
     get_event,
     get_event_fees,
@@ -61,6 +62,7 @@ __all__ = [
     "delete_group",
     "get_balance",
     "get_candlesticks",
+    "get_candlesticks_of_event",
     "get_candlesticks_of_many",
     "get_endpoint_costs",
     "get_event",

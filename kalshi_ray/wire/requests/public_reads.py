@@ -84,6 +84,12 @@ def get_candlesticks_of_many(tickers: Sequence[str], *, since_ns: int, until_ns:
     return read_call("/markets/candlesticks", query=query)
 
 
+def get_candlesticks_of_event(series: str, event: str, *, since_ns: int, until_ns: int, minutes: int) -> Request:
+    """Candles of all markets of an event."""
+    query = _candle_query(since_ns, until_ns, minutes)
+    return read_call("/series/{series_ticker}/events/{ticker}/candlesticks", series, event, query=query)
+
+
 def get_events(
     *,
     tickers: Sequence[str] = (),
