@@ -109,7 +109,7 @@ class CompositeBook:
         """Take at one price in order of time; return what is wanted still, and whether an own order stands next."""
         far, stopped, eaten = 1 - order.side, False, 0
         level = self.ladders[far].levels.get(price)
-        for resting in list(level.orders.values()) if level else ():
+        for resting in level.in_turn() if level else ():
             lots = self._take_flow(order, price, min(wanted, resting.queue - eaten))
             eaten, wanted = eaten + lots, wanted - lots
             if not wanted:
@@ -169,7 +169,7 @@ class CompositeBook:
             if order.price != price:
                 left -= self._fill(order, left, None)
         level = ladder.levels.get(price)
-        for order in list(level.orders.values()) if level else ():
+        for order in level.in_turn() if level else ():
             ahead = max(0, min(order.queue - eaten, left))
             eaten, left = eaten + ahead, left - ahead
             order.owed -= lots

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kalshi_ray.core.rules import FillModel
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from kalshi_ray.exchange.simulator.accounts import Account
     from kalshi_ray.exchange.simulator.groups import Group
 
+FEW = 32  # orders looked at together: most who come meet no more
 QUEUE_EXPONENT = 3  # of the fitted model, as in core.matching
 
 
@@ -106,6 +108,18 @@ class Level:
         self.orders: dict[str, LiveOrder] = {}
         self.lots = 0
 
+    def in_turn(self) -> Iterator[LiveOrder]:
+        """Orders by time. The one at hand may leave before the next is asked for."""
+        while len(found := list(islice(self.orders.values(), FEW))) == FEW:
+            stays = 0
+            for order in found:
+                yield order
+                stays += order.id in self.orders
+            if stays:  # then nothing after them has been taken, and whoever looks further looks at all
+                yield from list(self.orders.values())[stays:]
+                return
+        yield from found
+
     def move_up(self, lots: int) -> None:
         """Lots of the flow in front have gone."""
         if lots:
@@ -117,6 +131,9 @@ class Level:
 
         Who came later has never less in front than who came first.
         """
+        last = self.orders[next(reversed(self.orders))]
+        if not by_trade and model is FillModel.PESSIMISTIC and last.queue <= after:
+            return  # nobody has more in front
         least = 0
         for order in self.orders.values():
             if by_trade:
@@ -179,7 +196,7 @@ class Ladder:
         for price in sorted(self.levels, reverse=self.side == BID):
             if limit is not None and not reaches(self.side, price, limit):
                 return
-            yield from list(self.levels[price].orders.values())
+            yield from self.levels[price].in_turn()
 
 
 class OrderFile:

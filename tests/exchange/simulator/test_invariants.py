@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -253,6 +254,16 @@ def test_money_contracts_books_and_messages_agree_after_every_call(seed: int, mo
     fees = sum(exchange.market_of(ticker).fees for ticker in TICKERS)
     assert cash + flow + fees == exchange.deposits
     assert all(sub.locked == 0 for account in play.accounts for sub in account.subaccounts.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(10))
+def test_the_same_holds_over_many_plays(part: int) -> None:
+    for seed in range(100 * part, 100 * part + 100):
+        play = Play(seed, ("pessimistic", "fitted", "optimistic")[seed % 3])
+        for step in range(300):
+            play.step(check=step % 10 == 0)
+        play.settle()
 
 
 def test_the_random_play_reaches_what_it_is_for() -> None:

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from kalshi_ray.core.units import Side
 from kalshi_ray.exchange.simulator.settings import SimulatorSettings
 from kalshi_ray.wire.messages import Trade
-from kalshi_ray.wire.trading import Cancel, OrderRequest, OrderStatus, Placed, Reduced, Refused, SelfTrade, TimeInForce
+from kalshi_ray.wire.trading import (
+    Cancel,
+    FillMessage,
+    OrderRequest,
+    OrderStatus,
+    Placed,
+    Reduced,
+    Refused,
+    SelfTrade,
+    TimeInForce,
+)
 from tests.exchange.simulator.scenes import ASK, BID, T0, TICKER, Scene
 
 IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
@@ -391,3 +401,26 @@ def test_a_batch_answers_item_by_item() -> None:
     answers = scene.exchange.cancel_batch(scene.accounts[0], cancels, scene.clock)
     assert [isinstance(answer, Reduced) for answer in answers] == [True, False, True]
     assert scene.book() == ({}, {})
+
+
+@given(count=st.integers(1, 100), taken=st.integers(1, 110), skipped=st.sets(st.integers(0, 99), max_size=5))
+def test_a_long_queue_is_met_in_order_of_time(count: int, taken: int, skipped: set[int]) -> None:
+    """However many stand there, and with cancels between them."""
+    scene = Scene(accounts=2, dollars=10_000)
+    placed = [scene.place(0, ASK, 52, 1) for _ in range(count)]
+    for at in sorted(skipped & set(range(count))):
+        scene.cancel(0, placed[at])
+    expected = [one.order_id for at, one in enumerate(placed) if at not in skipped][:taken]
+    scene.place(1, BID, 52, taken, time_in_force=IOC)
+    assert [fill.order_id for fill in scene.private(0, FillMessage)] == expected
+
+
+@pytest.mark.parametrize("count", [3, 40, 70])
+def test_a_print_that_reaches_only_the_queue_leaves_all_orders(count: int) -> None:
+    scene = Scene(dollars=10_000)
+    scene.flow({47: 10})
+    placed = [scene.place(0, BID, 47, 1) for _ in range(count)]
+    scene.print(ASK, 47, 4)
+    assert [scene.ahead(0, one) for one in placed] == [6 + at for at in range(count)]
+    scene.print(ASK, 47, 8)
+    assert scene.fills(0) == [(47, 1, False)] * 2

@@ -30,6 +30,15 @@ def test_one_account_fills_as_in_the_environment(seed: int, model: int, precisio
     pair.check_same()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(10))
+def test_the_same_holds_over_many_tapes(part: int) -> None:
+    for seed in range(300 * part, 300 * part + 300):
+        pair = VenuePair(lawful_rows(seed), seed % 3, (100, 10_000)[seed % 2], audited=False)
+        play(pair, raw_commands(seed))
+        pair.check_same()
+
+
 def test_the_random_tapes_fill_both_ways() -> None:
     """Else the property above would prove nothing."""
     found = {"maker": 0, "taker": 0, "refused": 0}
