@@ -28,6 +28,7 @@ from kalshi_ray.wire.requests import Request
 from kalshi_ray.wire.trading import Amendment, Decrease, Order, OrderStatus, Placed, Reduced, Refused
 
 ORDERS = "/portfolio/events/orders"
+STATUS = "/exchange/status"
 EXISTS = "order_already_exists"
 HALF_SECOND = SECOND // 2
 
@@ -99,7 +100,7 @@ class Call:
     def answered(self, reply: Reply, skew_ns: int | None = None) -> Step:
         """What an answer means. Raises where the exchange says no. `skew_ns` is our clock less the exchange's."""
         self._made += 1
-        if 200 <= reply.status < 300:
+        if 200 <= reply.status < 300 or self._tells_all_the_same(reply):
             return Done(reply.body)
         if reply.status == 429:
             return self._again(RateLimited(f"{self.name}: too many requests", remedy="Ask for less"), overdrawn=True)
@@ -114,6 +115,10 @@ class Call:
         if loss is Loss.NOT_SENT:
             return self._again(ExchangeDown(f"{self.name}: {cause}", remedy=_REACHABLE))
         return self._lost(cause)
+
+    def _tells_all_the_same(self, reply: Reply) -> bool:
+        """An exchange that is closed says so with HTTP 503 and the body that was asked for."""
+        return self.request.template == STATUS and reply.status == 503 and b"exchange_active" in reply.body
 
     def _lost(self, cause: str) -> Step:
         if self.request.is_write:

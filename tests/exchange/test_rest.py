@@ -71,6 +71,13 @@ def test_success_is_done(request_: Request, status: int) -> None:
     assert call_of(request_).answered(Reply(status=status, body=b"{}")) == Done(b"{}")
 
 
+def test_a_closed_exchange_says_so_with_503_and_that_is_an_answer() -> None:
+    body = b'{"exchange_active":false,"trading_active":false}'
+    assert call_of(requests.get_status()).answered(Reply(status=503, body=body)) == Done(body)
+    assert isinstance(call_of(requests.get_status()).answered(Reply(status=503, body=b"<html>")), Again)
+    assert isinstance(call_of(READ).answered(Reply(status=503, body=body)), Again)
+
+
 LOST = [
     lambda call: call.answered(Reply(status=500)),
     lambda call: call.answered(Reply(status=503, body=b"<html>")),

@@ -1,0 +1,1 @@
+"""Running it: what has to be there, and what is."""
