@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, DecimalException, DivisionByZero, Inexact, InvalidOperation, Overflow
-from functools import cache
+from functools import cache, lru_cache
 
 from kalshi_ray.core.units import CENT, DOLLAR, MILLISECOND, SECOND
 from kalshi_ray.errors import WireError
@@ -101,8 +101,13 @@ def time_of(text: str) -> int:
 
 def time_text(time: int) -> str:
     """Nanoseconds since the epoch as RFC 3339 text in UTC, in microseconds as the exchange sends it."""
-    moment = _EPOCH + timedelta(seconds=time // SECOND)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time % SECOND // 1000:06d}Z"
+    return f"{_second_text(time // SECOND)}.{time % SECOND // 1000:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second_text(second: int) -> str:
+    """2026-10-02T06:31:29: frames of one second share it."""
+    return (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
 
 
 def time_or_none(text: str | None) -> int:

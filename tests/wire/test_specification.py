@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kalshi_ray.core.tape import Status
-from kalshi_ray.core.units import SECOND, Side
+from kalshi_ray.core.units import DOLLAR, SECOND, Side
 from kalshi_ray.wire import requests
 from kalshi_ray.wire.codec import Codec
 from kalshi_ray.wire.commands import Code, Command, write_command
@@ -106,6 +107,8 @@ FRAMES = {
     "ok": "okResponsePayload",
     "error": "errorResponsePayload",
 }
+# A plain result says its value, whether or not the frame does.
+outcomes = st.sampled_from([("", None), ("yes", DOLLAR), ("no", 0)]) | st.tuples(st.just("scalar"), values.scale)
 envelopes = {"sid": st.integers(1, 9), "seq": st.integers(1, 10**9), "sent_ns": values.milliseconds}
 public_messages = st.one_of(
     st.builds(
@@ -148,13 +151,11 @@ public_messages = st.one_of(
         close_ns=st.none() | values.seconds,
         ranges=st.none() | values.grids,
         event=st.sampled_from(["", "E"]),
-        result=st.sampled_from(["", "yes", "scalar"]),
-        value=st.none() | values.scale,
         exch_ns=values.microseconds,
         price_structure=st.sampled_from(["", "linear_cent"]),
         exchange_index=st.none() | values.real_shards,
         **envelopes,
-    ),
+    ).flatmap(lambda change: outcomes.map(lambda told: msgspec.structs.replace(change, result=told[0], value=told[1]))),
     st.builds(
         EventCreated,
         event=values.tickers,
