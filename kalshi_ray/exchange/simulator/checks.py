@@ -52,7 +52,7 @@ def check_request(exchange: ExchangeState, account: Account, request: OrderReque
     if request.client_order_id and request.client_order_id in account.orders.by_client_id:
         return TAKEN
     refused = _check_shape(exchange, request) or check_trading(exchange, market) or check_price(market, request.price)
-    refused = refused or _check_group(account, request)
+    refused = refused or _check_group(account, market, request)
     if refused is None and len(account.orders.working) >= exchange.settings.max_orders:
         refused = refusal(400, "invalid_order", f"more than {exchange.settings.max_orders} working orders")
     return refused or market
@@ -74,11 +74,12 @@ def _check_shape(exchange: ExchangeState, request: OrderRequest) -> Refused | No
     return None
 
 
-def _check_group(account: Account, request: OrderRequest) -> Refused | None:
+def _check_group(account: Account, market: Market, request: OrderRequest) -> Refused | None:
+    """Whether the group takes orders; it belongs to one subaccount and one shard."""
     if not request.group:
         return None
     group = account.groups.get(request.group)
-    if group is None or group.subaccount != request.subaccount:
+    if group is None or (group.subaccount, group.exchange_index) != (request.subaccount, market.terms.exchange_index):
         return NO_GROUP
     if group.is_triggered:
         return refusal(400, "invalid_order", "order group is triggered")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from kalshi_ray.core.units import CONTRACT, DOLLAR
 from kalshi_ray.exchange.simulator.accounts import Account
 from kalshi_ray.exchange.simulator.checks import (
@@ -190,7 +192,7 @@ def amend(exchange: ExchangeState, account: Account, asked: Amendment) -> Placed
     refused = check_amendment(exchange, market, order, asked)
     if refused:
         return refused
-    before = (order.filled, order.taker_cost, order.fees)
+    before, left = (order.filled, order.taker_cost, order.fees), order.left
     moved = asked.price != order.price
     if asked.size > order.filled and (moved or asked.size > order.size):
         refused = _requeue(exchange, market, order, asked)
@@ -204,7 +206,9 @@ def amend(exchange: ExchangeState, account: Account, asked: Amendment) -> Placed
             if asked.size < order.size:
                 _shrink(exchange, market, order, asked.size - order.filled)
             exchange.clearing.tell_order(order, "Amend")
-    return _placed(order, *before, exchange.now_ns)
+    answer = _placed(order, *before, exchange.now_ns)
+    unchanged = not answer.filled and answer.remaining == left
+    return msgspec.structs.replace(answer, remaining=None) if unchanged else answer
 
 
 def _rename(exchange: ExchangeState, order: LiveOrder, asked: Amendment) -> None:

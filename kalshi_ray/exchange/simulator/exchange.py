@@ -39,7 +39,7 @@ class Exchange(FlowingExchange):
         self.turn(now_ns)
         answer = commands.place(self, account, request)
         if isinstance(answer, Placed):
-            self._publish(account.orders.by_id.get(answer.order_id), request.ticker)
+            self._publish(account.orders.by_id.get(answer.order_id))
         return answer
 
     def cancel(self, account: Account, asked: Cancel, now_ns: int) -> Reduced | Refused:
@@ -83,12 +83,10 @@ class Exchange(FlowingExchange):
         self.cancel_orders(chosen)
         return len(chosen)
 
-    def _publish(self, order: LiveOrder | None, ticker: str = "") -> None:
+    def _publish(self, order: LiveOrder | None) -> None:
         """Tell what a command changed; groups that filled too much are acted on after it."""
         if order:
             self.markets_by_ticker[order.ticker].publish(order.cause)
-        elif ticker:
-            self.markets_by_ticker[ticker].publish()
         self.trip_groups()
 
 

@@ -295,7 +295,7 @@ def test_less_keeps_the_place_and_more_loses_it() -> None:
     scene.amend(0, first, BID, 47, 6)
     scene.decrease(0, first, by=100)
     assert (scene.ahead(0, first), scene.ahead(1, second)) == (0, 5)
-    scene.amend(0, first, BID, 47, 5, expires_ns=T0 + 10**10)
+    assert scene.amend(0, first, BID, 47, 5, expires_ns=T0 + 10**10).remaining is None  # nothing of it changed
     assert scene.ahead(0, first) == 0
     scene.amend(0, first, BID, 47, 6)
     assert (scene.ahead(0, first), scene.ahead(1, second)) == (9, 0)
