@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
@@ -102,3 +103,21 @@ def test_time_text_is_what_the_exchange_sends() -> None:
 def test_a_number_beyond_all_measure_is_refused_at_once(text: str) -> None:
     with pytest.raises(WireError):
         scaled(Decimal(text), 4, "price")
+
+
+@settings(derandomize=True, max_examples=300)
+@given(
+    st.text(max_size=30)
+    | st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-9:.]{0,20}([+-][0-9:]{0,8}|Z)?", fullmatch=True)
+)
+def test_any_text_is_a_time_or_one_clear_error(text: str) -> None:
+    with suppress(WireError):
+        assert isinstance(time_of(text), int)
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-10-02T06:31:29+24:00"]
+)
+def test_the_ends_of_the_calendar_break_nothing(text: str) -> None:
+    with suppress(WireError):
+        assert isinstance(time_of(text), int)
