@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
-from typing import Literal, TextIO
+from typing import Literal, TextIO, cast
 
 import structlog
 
@@ -17,7 +17,7 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 def configure(*, level: Level = "INFO", as_json: bool = False, stream: TextIO | None = None) -> None:
     """Send events of `level` and above to `stream` (standard error), readable or as one JSON object a line."""
-    target = stream or sys.stderr
+    target = stream or cast("TextIO", _StandardError())
     renderer = (
         structlog.processors.JSONRenderer()
         if as_json
@@ -34,6 +34,19 @@ def configure(*, level: Level = "INFO", as_json: bool = False, stream: TextIO | 
         logger_factory=structlog.WriteLoggerFactory(file=target),
         cache_logger_on_first_use=False,
     )
+
+
+class _StandardError:
+    """Standard error as it is at the moment of writing: it may be another file than when logging was set up."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
 
 
 def debug(name: str, /, **fields: object) -> None:

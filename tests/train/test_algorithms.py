@@ -91,6 +91,7 @@ def test_an_update_of_a2c_gives_the_weights_of_the_textbooks_update(split: bool)
     settings = TrainSettings(
         algorithm="a2c", rows=32, steps=10_000, split_towers=split, grad_clip=0.0, cost_ramp=0.0, matmul="highest"
     )
+    numbers = settings.resolved()
     source = ToySource(length=100)
     algorithm = build_config(settings, source, Spaces.of(source.make(1, 0))).build_algo()
     try:
@@ -102,10 +103,15 @@ def test_an_update_of_a2c_gives_the_weights_of_the_textbooks_update(split: bool)
         )
         theirs.load_state_dict(ours.state_dict())
         batch = build_batch(
-            episodes, theirs.state_values, discount=0.99, tau_s=settings.resolved().tau_s, gae_lambda=0.8, plain=True
+            episodes,
+            theirs.state_values,
+            discount=numbers.discount,
+            tau_s=numbers.tau_s,
+            gae_lambda=numbers.gae_lambda,
+            plain=True,
         )
-        optimizer = torch.optim.Adam(theirs.parameters(), lr=1e-3, eps=1e-5)
-        textbook(theirs, batch, entropy=0.01, value=0.5).backward()
+        optimizer = torch.optim.Adam(theirs.parameters(), lr=numbers.learning_rate, eps=1e-5)
+        textbook(theirs, batch, entropy=numbers.entropy, value=numbers.value_coeff).backward()
         optimizer.step()
         algorithm.learner_group.update(
             episodes=episodes,
