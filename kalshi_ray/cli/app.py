@@ -12,7 +12,20 @@ from typing import Annotated, get_args
 import typer
 
 from kalshi_ray import __version__, telemetry
-from kalshi_ray.cli import ablate, config, env, evaluate, models, quickstart, runs, sessions, train, walk_forward
+from kalshi_ray.cli import (
+    ablate,
+    config,
+    doctor,
+    env,
+    evaluate,
+    exchange,
+    models,
+    quickstart,
+    runs,
+    sessions,
+    train,
+    walk_forward,
+)
 from kalshi_ray.errors import KalshiRayError, UsageError
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
@@ -35,7 +48,9 @@ walk_forward.add_to(app)
 ablate.add_to(app)
 app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
+app.add_typer(exchange.app, name="exchange")
 app.add_typer(config.app, name="config")
+doctor.add_to(app)
 
 
 def _print_version(wanted: bool) -> None:

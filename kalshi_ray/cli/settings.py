@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kalshi_ray.data.synthetic.settings import SynthSettings
     from kalshi_ray.env.settings import EnvSettings
     from kalshi_ray.evaluate.settings import EvaluationSettings
+    from kalshi_ray.exchange.settings import ExchangeSettings
     from kalshi_ray.registry.promotion import PromotionSettings
     from kalshi_ray.train.ray_session import RaySettings
     from kalshi_ray.train.settings import TrainSettings
@@ -56,6 +57,7 @@ class Settings(Protocol):
     ray: RaySettings
     evaluation: EvaluationSettings
     promotion: PromotionSettings
+    exchange: ExchangeSettings
 
 
 # Where each section's type is; the names are those of `Settings`.
@@ -72,6 +74,7 @@ SECTIONS: Mapping[str, str] = {
     "ray": "kalshi_ray.train.ray_session:RaySettings",
     "evaluation": "kalshi_ray.evaluate.settings:EvaluationSettings",
     "promotion": "kalshi_ray.registry.promotion:PromotionSettings",
+    "exchange": "kalshi_ray.exchange.settings:ExchangeSettings",
 }
 
 

@@ -38,7 +38,7 @@ class ExchangeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     timeout_s: float = 10.0  # for an answer; a write without one is looked up, never sent again blindly
     attempts: int = 5  # of a read, a cancel, or a write that was never sent
     backoff_s: float = 0.25  # before the second attempt; doubled each time, and less by chance
-    most_backoff_s: float = 30.0
+    most_backoff_s: float = 30.0  # between two attempts
     lookup_s: float = 10.0  # how long an order whose answer was lost is looked for
     most_skew_s: float = 5.0  # between this clock and the exchange's before a warning
     cancel_reserve: int = 10  # write tokens kept for cancels

@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import http
+import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from kalshi_ray.errors import AuthenticationFailed, ExchangeDown, RequestRejected
-from kalshi_ray.exchange.client import Stream, shares
+from kalshi_ray.exchange.client import Stream
+from kalshi_ray.exchange.feed import Feed
+from kalshi_ray.exchange.feed_settings import FeedSettings
 from kalshi_ray.exchange.settings import Address
 from kalshi_ray.exchange.sign import SIGNATURE_HEADER, TIME_HEADER, Signer
+from kalshi_ray.wire.codec import Codec
+from kalshi_ray.wire.commands import Channel
+from kalshi_ray.wire.messages import BookSnapshot, Subscribed
 from kalshi_ray.wire.refusals import write_error
 from kalshi_ray.wire.trading import Refused
 from tests.exchange.keys import ed25519_key, signer
@@ -36,9 +41,11 @@ class Echo:
         self.name = name.encode()
         self.happened: list[str] = []
         self.waiting: list[bytes] = []
+        self.is_online = False
 
     def connect(self, now_ns: int) -> Sequence[bytes]:
         self.happened.append("up")
+        self.is_online = True
         return [b"hello " + self.name]
 
     def receive(self, raw: bytes, now_ns: int) -> Sequence[bytes]:
@@ -48,8 +55,15 @@ class Echo:
         waiting, self.waiting = self.waiting, []
         return waiting
 
-    def lost(self, now_ns: int) -> None:
+    def heard(self, now_ns: int) -> None:
+        self.happened.append("heard")
+
+    def take_events(self) -> Sequence[bytes]:
+        return []
+
+    def lost(self, now_ns: int) -> Sequence[bytes]:
         self.happened.append("lost")
+        return []
 
 
 def streamed(
@@ -250,10 +264,46 @@ def test_leaving_a_stream_closes_its_connections() -> None:
     assert closed == [1000, 1000]
 
 
-@given(st.integers(0, 3_000), st.integers(1, 1_000))
-def test_tickers_are_spread_evenly_over_as_few_connections_as_hold_them(count: int, most: int) -> None:
-    tickers = [str(at) for at in range(count)]
-    found = shares(tickers, most)
-    assert sorted(ticker for share in found for ticker in share) == sorted(tickers)
-    assert len(found) == -(-count // most)
-    assert not found or (max(map(len, found)) - min(map(len, found)) <= 1 and max(map(len, found)) <= most)
+def test_a_feed_hears_answers_to_pings_and_may_give_a_silent_connection_up() -> None:
+    feed = Echo()
+
+    async def work(stream: Stream[bytes]) -> list[bytes]:
+        first = await take(stream, 1)
+        while "heard" not in feed.happened:
+            await asyncio.sleep(0.01)
+        feed.is_online = False
+        return first + await take(stream, 1)
+
+    assert streamed(greet, work, feeds=[feed], ping_s=0.05) == [b"you said hello echo"] * 2
+    assert [word for word in feed.happened if word != "heard"] == ["up", "lost", "up"]
+
+
+def test_a_feed_has_its_books_through_lost_connections() -> None:
+    codec = Codec(use_yes_price=True)
+    dials = iter(range(100))
+
+    async def exchange(socket: ServerConnection) -> None:
+        turn = next(dials)
+        asked = json.loads(await socket.recv())
+        assert asked["cmd"] == "subscribe" and asked["params"]["market_tickers"] == ["KXA"]
+        await socket.send(codec.encode(Subscribed(sid=1, id=asked["id"], channel="orderbook_delta")), text=True)
+        levels = ((4_000 + 100 * turn, 500),)
+        book = BookSnapshot(sid=1, seq=1, ticker="KXA", bids=levels, asks=((9_000, 100),))
+        await socket.send(codec.encode(book), text=True)
+        if turn < 2:
+            socket.transport.abort()
+        await socket.wait_closed()
+
+    feed = Feed(FeedSettings(channels=(Channel.BOOK,)), ["KXA"])
+
+    async def work(stream: Stream[Any]) -> tuple[list[str], object]:
+        names: list[str] = []
+        async for event in stream:
+            names.append(type(event).__name__)
+            if names.count("BookSnapshot") == 3:
+                break
+        return names, feed.books["KXA"].bids
+
+    names, bids = streamed(exchange, work, feeds=[feed])  # type: ignore[misc, list-item]
+    assert names == ["Subscribed", "BookSnapshot", "Stale"] * 2 + ["Subscribed", "BookSnapshot"]
+    assert bids == ((4_200, 500),)

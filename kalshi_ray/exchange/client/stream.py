@@ -37,10 +37,17 @@ AHEAD = (1_024, 256)  # frames that a connection reads before it stops, and wher
 
 
 class Converses(Protocol[E_co]):
-    """The side of a feed that a connection sees."""
+    """The side of a feed that a connection sees; `exchange.feed.Feed` is one."""
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the feed still counts the connection as there."""
 
     def connect(self, now_ns: int) -> Sequence[bytes]:
         """A connection is there: what to send first."""
+
+    def heard(self, now_ns: int) -> None:
+        """The other side answered a ping."""
 
     def receive(self, raw: bytes, now_ns: int) -> Sequence[E_co]:
         """A frame came: what it means."""
@@ -48,8 +55,11 @@ class Converses(Protocol[E_co]):
     def due(self, now_ns: int) -> Sequence[bytes]:
         """What to send now."""
 
-    def lost(self, now_ns: int) -> None:
-        """The connection is gone."""
+    def take_events(self) -> Sequence[E_co]:
+        """What time alone brought about."""
+
+    def lost(self, now_ns: int) -> Sequence[E_co]:
+        """The connection is gone: what that means."""
 
 
 class Stream(Generic[E]):
@@ -100,6 +110,17 @@ class Stream(Generic[E]):
             for event in events or ():
                 yield event
 
+    async def batches(self, every_s: float) -> AsyncIterator[list[E]]:
+        """The events of every so many seconds, which may be none: for who draws, not for who trades."""
+        while True:
+            if any(task.done() for task in self._tasks) and self._frames.empty():
+                await self._raise()
+            found: list[E] = []
+            while not self._frames.empty():
+                found += self._frames.get_nowait() or ()
+            yield found
+            await asyncio.sleep(every_s)
+
     def wake(self) -> None:
         """Send at once what the feeds have due: after tickers were added or dropped."""
         for event in self._wake:
@@ -125,11 +146,12 @@ class Stream(Generic[E]):
                     was_up = True
                     telemetry.event("stream.up", dials=self.dials)
                     await self._listen(socket, feed, wake)
+                    cause = "silence"
             except InvalidStatus as problem:
                 cause = self._refused(problem)
             except (OSError, TimeoutError, WebSocketException, EOFError) as problem:
                 cause = str(problem) or type(problem).__name__
-            feed.lost(time.time_ns())
+            await self._hand_out(feed.lost(time.time_ns()))
             failures = 1 if time.monotonic() - began > self._settings.most_backoff_s else failures + 1
             if not was_up and failures >= self._settings.attempts:
                 raise ExchangeDown(f"no stream from {self._host}: {cause}", remedy="`kalshi-ray doctor` says why")
@@ -154,7 +176,7 @@ class Stream(Generic[E]):
         )
 
     async def _listen(self, socket: ClientConnection, feed: Converses[E], wake: asyncio.Event) -> None:
-        """Until the connection is gone, which raises."""
+        """Until the connection is gone, which raises, or the feed gives it up, which does not."""
         for command in feed.connect(time.time_ns()):
             await socket.send(command, text=True)
         loop = asyncio.get_running_loop()
@@ -173,19 +195,28 @@ class Stream(Generic[E]):
 
     async def _read(self, socket: ClientConnection, feed: Converses[E]) -> None:
         while True:
-            events = feed.receive(await socket.recv(decode=False), time.time_ns())
-            if events:
-                await self._frames.put(events)
+            raw = await socket.recv(decode=False)
+            await self._hand_out(feed.receive(raw, time.time_ns()))
 
     async def _tend(self, socket: ClientConnection, feed: Converses[E], wake: asyncio.Event) -> None:
-        """Send what is due, now and again, and whenever woken."""
-        while True:
+        """Send what is due, now and again, and whenever woken, as long as the feed counts on the connection."""
+        latency = socket.latency
+        while feed.is_online:
+            if socket.latency != latency:
+                latency = socket.latency
+                feed.heard(time.time_ns())
             for command in feed.due(time.time_ns()):
                 await socket.send(command, text=True)
+            await self._hand_out(feed.take_events())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TEND_S):
                     await wake.wait()
             wake.clear()
+
+    async def _hand_out(self, events: Sequence[E]) -> None:
+        """To whoever reads, once there is room: a slow reader makes the connection wait."""
+        if events:
+            await self._frames.put(events)
 
     def _refused(self, problem: InvalidStatus) -> str:
         """Why a handshake was refused, if another may fare better; raises the error if not."""
@@ -203,11 +234,3 @@ class Stream(Generic[E]):
     @property
     def _host(self) -> str:
         return self._address.stream.partition("://")[2].partition("/")[0]
-
-
-def shares(tickers: Sequence[str], most: int) -> list[tuple[str, ...]]:
-    """Tickers spread evenly over as few connections as hold at most `most` each."""
-    if not tickers:
-        return []
-    count = -(-len(tickers) // most)
-    return [tuple(tickers[at::count]) for at in range(count)]
