@@ -106,7 +106,7 @@ def apply_rows(rows, first, places, cents, tenths, hundredths, applied, out, hur
         kind, is_right = int(row.kind), True
         place = places[row.market]
         size_class, slot = int(place.size_class), int(place.slot)
-        has_book = size_class != NOWHERE and (kind == DELTA or kind == LEVEL or kind == END)
+        has_book = size_class != NOWHERE and kind in (DELTA, LEVEL, END)
         if has_book and kind != END and row.price % STEPS[size_class] != 0:
             applied.needs_room = 1
             return at

@@ -38,6 +38,15 @@ class RowBuffer:
         """Forget the rows, which were taken."""
         self._count = 0
 
+    def cut(self, count: int) -> None:
+        """Keep the first `count` rows alone."""
+        self._count = count
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Rows of which no book needs to know."""
+        self.room_for(len(rows))[: len(rows)] = rows
+        self.wrote(len(rows))
+
     def room_for(self, count: int) -> NDArray[Any]:
         """The rows behind the last, at least `count`; `wrote` says how many were used."""
         if self._count + count > len(self._rows):
@@ -59,6 +68,7 @@ class _Shelf:
         self._empty["levels"], self._empty["best"], self._empty["valid"] = levels, (-1, levels), 1
         self._empty["prices"] = np.arange(1, levels + 1) * step
         self.books = as_rows(np.zeros(0, book_dtype(levels)))
+        self._bytes: NDArray[Any] = np.zeros(0, "V1")
         self._free: list[int] = []
 
     def take(self) -> int:
@@ -68,9 +78,10 @@ class _Shelf:
             grown = np.empty(max(8, 2 * count), self.books.dtype)
             grown[:count] = self.books
             self.books = as_rows(grown)
+            self._bytes = grown.view(f"V{grown.itemsize}")  # a record is copied fastest without its fields
             self._free = list(range(len(grown) - 1, count - 1, -1))
         slot = self._free.pop()
-        self.books[slot] = self._empty
+        self._bytes[slot] = self._empty.tobytes()
         return slot
 
     def give_back(self, slot: int) -> None:

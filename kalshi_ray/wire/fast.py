@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from kalshi_ray.core.jit import as_rows
 from kalshi_ray.wire.rows import ROW
-from kalshi_ray.wire.scan import FRAME, HASH_START, LEVELS_MOST, hashed
+from kalshi_ray.wire.scan import FRAME, LEVELS_MOST, place_names
 from kalshi_ray.wire.scan_frames import BOOK_FRAMES, ROWS_MOST, SUBSCRIPTION, TRADE_FRAMES, scan_frames
 
-__all__ = ["BOOK_FRAMES", "TRADE_FRAMES", "Batch", "FastReader", "Followed", "Names"]
+__all__ = ["BOOK_FRAMES", "TRADE_FRAMES", "Batch", "FastReader", "Followed", "Names", "SID_MOST"]
 
-_SID_MOST = 2**31 - 1  # a row's sid
+SID_MOST = 2**31 - 1  # of a row
 
 
 class Batch:
@@ -75,21 +75,10 @@ class Names:
         self.wanted = _grown(self.wanted, index + 1)
         self.letters[start:stop] = np.frombuffer(name, np.uint8)
         self.starts[index + 1] = stop
-        if 2 * len(self.tickers) > len(self.slots):
-            self.slots = np.full(2 * len(self.slots), -1, np.int32)
-            for each, ticker in enumerate(self.tickers):
-                self._place(each, ticker.encode("utf-8", "surrogatepass"))
-        else:
-            self._place(index, name)
-
-    def _place(self, index: int, name: bytes) -> None:
-        hash = HASH_START
-        for sign in name:
-            hash = hashed(hash, sign)
-        slot = hash & (len(self.slots) - 1)
-        while self.slots[slot] >= 0:
-            slot = (slot + 1) & (len(self.slots) - 1)
-        self.slots[slot] = index
+        first = index
+        if 2 * (index + 1) > len(self.slots):
+            self.slots, first = np.full(2 * len(self.slots), -1, np.int32), 0
+        place_names(first, index + 1, self.letters, self.starts, self.slots)
 
 
 def _grown(array: NDArray[Any], length: int) -> NDArray[Any]:
@@ -127,7 +116,7 @@ class FastReader:
 
     def follow(self, subscriptions: Iterable[Followed]) -> None:
         """Take the frames of these subscriptions from now on."""
-        known = [one for one in subscriptions if one.sid <= _SID_MOST]
+        known = [one for one in subscriptions if one.sid <= SID_MOST]
         self._followed = as_rows(np.array(known, SUBSCRIPTION))
 
     def followed(self) -> list[tuple[int, int]]:

@@ -311,6 +311,19 @@ def find_name(text, start, stop, hash, names, starts, slots):
 
 
 @kernel
+def place_names(first, count, names, starts, slots):
+    """Enter the names `first` to `count` - 1 into the hash table, which has room for them."""
+    for index in range(first, count):
+        hash = HASH_START
+        for at in range(starts[index], starts[index + 1]):
+            hash = hashed(hash, int(names[at]))
+        slot = hash & (len(slots) - 1)
+        while slots[slot] >= 0:
+            slot = (slot + 1) & (len(slots) - 1)
+        slots[slot] = index
+
+
+@kernel
 def read_ticker(text, at, stop, frame, names, starts, slots):
     """The market of a ticker that is known."""
     if at >= stop or text[at] != QUOTE:

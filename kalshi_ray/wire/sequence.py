@@ -53,6 +53,10 @@ class SequenceTracker:
             self.accept(sid, seq)
         return Verdict(order, expected, seq)
 
+    def last(self, sid: int) -> int:
+        """The number of the last frame of a sid, 0 before the first."""
+        return self._last.get(sid, 0)
+
     def accept(self, sid: int, seq: int) -> None:
         """Continue from this number without judging it."""
         self._last[sid] = seq

@@ -1,0 +1,309 @@
+"""The talk of one connection: which command is due, and what answers, refusals and silence mean for subscriptions."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+
+import msgspec
+
+from kalshi_ray.core.units import SECOND
+from kalshi_ray.exchange.feed_events import Dead, Missing
+from kalshi_ray.exchange.feed_settings import FeedSettings, nanoseconds
+from kalshi_ray.exchange.resync import Resync
+from kalshi_ray.exchange.subscription import State, Subscription, Word
+from kalshi_ray.wire.commands import (
+    Action,
+    Code,
+    Command,
+    ListSubscriptions,
+    Subscribe,
+    Unsubscribe,
+    UpdateSubscription,
+    write_command,
+)
+from kalshi_ray.wire.fast import SID_MOST
+from kalshi_ray.wire.messages import Acknowledged, CommandFailed, Subscribed, Unsubscribed
+
+PASSING = (Code.COMMAND_TIMEOUT.number, Code.TOO_MANY_REQUESTS.number)  # the same command may do later
+
+
+class _Aim(Enum):
+    """What a command is to do."""
+
+    ASK = auto()
+    JOIN = auto()
+    PART = auto()
+    SNAPSHOT = auto()
+    LEAVE = auto()
+    AUDIT = auto()
+
+
+class _Pending(msgspec.Struct):
+    """A command that was not answered yet."""
+
+    aim: _Aim
+    subscription: Subscription | None  # AUDIT: None
+    tickers: tuple[str, ...]
+    deadline_ns: int
+
+
+class _Budget:
+    """At most `rate` commands in any second."""
+
+    def __init__(self, rate: int) -> None:
+        self._sent: deque[int] = deque(maxlen=rate)  # times of the last commands
+
+    def take(self, now_ns: int) -> bool:
+        """Whether a command may be sent; if so it counts."""
+        if len(self._sent) == self._sent.maxlen and now_ns < self._sent[0] + SECOND:
+            return False
+        self._sent.append(now_ns)
+        return True
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A subscription is over: what its sid said is of the past."""
+
+    sid: int
+    has_books: bool
+
+
+class Conversation:
+    """Subscriptions and commands of one connection. What happened is left in `events` and `ended` for the feed."""
+
+    def __init__(self, settings: FeedSettings) -> None:
+        self.subscriptions = [Subscription(channel, settings) for channel in settings.channels]
+        self.by_sid: dict[int, Subscription] = {}
+        self.resync = Resync(settings)
+        self.events: list[Dead | Missing] = []
+        self.ended: list[Ended] = []
+        self._settings = settings
+        self._answer_ns = nanoseconds(settings.answer_s)
+        self._budget = _Budget(settings.commands_per_second)
+        self._pending: dict[int, _Pending] = {}
+        self._id = 0
+        self._audit_ns = nanoseconds(settings.audit_s)
+        self._next_audit_ns = 0
+
+    def lose(self) -> None:
+        """The connection is gone, and with it all that was said."""
+        for subscription in self.subscriptions:
+            subscription.turn(Word.LOSE)
+            subscription.not_before_ns = 0
+        self.by_sid.clear()
+        self._pending.clear()
+        self.resync.clear()
+        self._id = 0
+
+    # -- what we say
+
+    def commands(self, now_ns: int) -> list[bytes]:
+        """What is to be sent now."""
+        self._time_out(now_ns)
+        found = []
+        while (chosen := self._due(now_ns)) is not None and self._budget.take(now_ns):
+            found.append(write_command(self._command(*chosen, now_ns)))
+        return found
+
+    def _due(self, now_ns: int) -> tuple[_Aim, Subscription | None] | None:
+        for one in self.subscriptions:
+            if now_ns < one.not_before_ns:
+                continue
+            if one.state is State.IDLE and one.can_ask:
+                return _Aim.ASK, one
+            if one.state is not State.LIVE:
+                continue
+            if one.should_leave or one.is_unfit:
+                return _Aim.LEAVE, one
+            if one.to_leave:
+                return _Aim.PART, one
+            if one.to_join:
+                return _Aim.JOIN, one
+            if one.has_books and self.resync.due(now_ns, 1):
+                return (_Aim.LEAVE if self._is_hopeless(one) else _Aim.SNAPSHOT), one
+        return (_Aim.AUDIT, None) if self.by_sid and now_ns >= self._next_audit_ns else None
+
+    def _is_hopeless(self, one: Subscription) -> bool:
+        """Whether no book of the subscription is known, and asking was in vain for each."""
+        return len(self.resync) == len(one.joined) and self.resync.is_hopeless(self._settings.attempts)
+
+    def _command(self, aim: _Aim, one: Subscription | None, now_ns: int) -> Command:
+        self._id += 1
+        tickers: tuple[str, ...] = ()
+        command: Command
+        if one is None:
+            self._next_audit_ns = now_ns + self._audit_ns
+            command = ListSubscriptions(id=self._id)
+        elif aim is _Aim.ASK:
+            tickers = one.join(self._settings.tickers_per_command)
+            one.asked = tickers
+            one.turn(Word.ASK)
+            command = Subscribe(
+                id=self._id,
+                channels=(one.channel,),
+                tickers=tickers,
+                use_yes_price=self._settings.use_yes_price if one.has_books else None,
+            )
+        elif aim is _Aim.LEAVE:
+            one.turn(Word.LEAVE)
+            command = Unsubscribe(id=self._id, sids=(one.sid,))
+        else:
+            action, tickers = self._change(aim, one, now_ns)
+            command = UpdateSubscription(id=self._id, sid=one.sid, action=action, tickers=tickers)
+        self._pending[self._id] = _Pending(aim, one, tickers, now_ns + self._answer_ns)
+        return command
+
+    def _change(self, aim: _Aim, one: Subscription, now_ns: int) -> tuple[Action, tuple[str, ...]]:
+        most = self._settings.tickers_per_command
+        if aim is _Aim.PART:
+            return Action.DELETE, one.leave(most)
+        if aim is _Aim.JOIN:
+            tickers = one.join(most)
+            if one.has_books:
+                self.resync.expect(tickers, now_ns)
+            return Action.ADD, tickers
+        tickers = self.resync.due(now_ns, most)
+        if vain := self.resync.in_vain(tickers, self._settings.attempts):
+            self.events.append(Missing(tickers=vain, channel=one.channel))
+        self.resync.ask(tickers, now_ns)
+        return Action.SNAPSHOT, tickers
+
+    def _time_out(self, now_ns: int) -> None:
+        late = [id for id, one in self._pending.items() if one.deadline_ns <= now_ns]
+        for id in late:
+            pending = self._pending.pop(id)
+            one = pending.subscription
+            if one is None:
+                continue
+            if pending.aim is _Aim.ASK and one.state is State.ASKED:
+                one.turn(Word.DEFER)
+                one.hold_back(now_ns)
+            elif pending.aim is _Aim.LEAVE and one.state is State.LEAVING:
+                self._finish(one, Word.DEFER)
+            elif pending.aim is _Aim.JOIN and one.state is State.LIVE:
+                # A known book was joined, whatever became of the answer.
+                one.again(t for t in pending.tickers if not one.has_books or t in self.resync)
+
+    # -- what the exchange says
+
+    def confirmed(self, message: Subscribed, now_ns: int) -> bool:
+        """A subscription answers on its sid. False where we did not ask, or have it already."""
+        one = next((each for each in self.subscriptions if each.channel.value == message.channel), None)
+        self._pending.pop(message.id, None)
+        return one is not None and self._confirm(one, message.sid, now_ns)
+
+    def acknowledged(self, message: Acknowledged, now_ns: int) -> bool:
+        """A command was carried out. True where it confirms a subscription, as `confirmed`."""
+        pending = self._pending.pop(message.id, None)
+        if pending is None:
+            return False
+        if pending.subscription is None:
+            self._audit(pending, message, now_ns)
+            return False
+        return pending.aim is _Aim.ASK and self._confirm(pending.subscription, message.sid, now_ns)
+
+    def _audit(self, pending: _Pending, message: Acknowledged, now_ns: int) -> None:
+        """Subscriptions that the exchange does not list are dead."""
+        listed = {sid for _, sid in message.subscriptions or ()}
+        asked_ns = pending.deadline_ns - self._answer_ns
+        for one in list(self.by_sid.values()):
+            if one.state is State.LIVE and one.since_ns < asked_ns and one.sid not in listed:
+                self._die(one, CommandFailed(code=0, text="no longer among the exchange's subscriptions"), now_ns)
+
+    def _confirm(self, one: Subscription, sid: int, now_ns: int) -> bool:
+        if not 0 < sid <= SID_MOST or sid in self.by_sid or one.state not in (State.IDLE, State.ASKED):
+            return False
+        was_late = one.state is State.IDLE
+        one.turn(Word.CONFIRM)
+        if was_late:
+            one.joins_late(one.asked)
+        one.sid, one.since_ns = sid, now_ns
+        self.by_sid[sid] = one
+        if one.has_books:
+            self.resync.expect(one.joined, now_ns)
+        return True
+
+    def unsubscribed(self, message: Unsubscribed, now_ns: int) -> None:
+        """The last frame of a sid."""
+        self._pending.pop(message.id, None)
+        one = self.by_sid.get(message.sid)
+        if one is None:
+            return
+        if one.state is State.LIVE:
+            self.events.append(Dead(sid=one.sid, channel=one.channel, code=0, text="unsubscribed by the exchange"))
+            one.hold_back(now_ns)
+        self._finish(one, Word.END)
+
+    def failed(self, message: CommandFailed, now_ns: int) -> None:
+        """A command was refused, or a subscription ended."""
+        pending = self._pending.pop(message.id, None)
+        one = pending.subscription if pending else self.by_sid.get(message.sid)
+        if message.is_terminal:
+            # Where the frame does not say which subscription is dead, each may be.
+            for each in [one] if one else list(self.by_sid.values()):
+                self._die(each, message, now_ns)
+        elif pending is not None and one is not None:
+            self._refused(one, pending, message, now_ns)
+
+    def _refused(self, one: Subscription, pending: _Pending, message: CommandFailed, now_ns: int) -> None:
+        aim = pending.aim
+        is_passing = message.code in PASSING
+        if is_passing:
+            one.hold_back(now_ns)
+        if aim is _Aim.ASK and one.state is State.ASKED:
+            one.turn(Word.DEFER if is_passing else Word.REFUSE)
+            if not is_passing:
+                self._tell_death(one, message, is_final=True)
+        elif aim is _Aim.LEAVE and one.state is State.LEAVING:
+            self._finish(one, Word.DEFER if is_passing else Word.END)
+        elif one.state is not State.LIVE:
+            return
+        elif message.code == Code.UNKNOWN_SID.number:
+            self._die(one, message, now_ns)
+        elif aim is _Aim.JOIN:
+            self._refused_join(one, pending, message)
+        elif aim is _Aim.PART and is_passing:
+            one.to_leave |= {ticker: None for ticker in pending.tickers if ticker not in one.joined}
+        elif aim is _Aim.SNAPSHOT and not is_passing:
+            self._refused_snapshot(one, message)
+
+    def _refused_join(self, one: Subscription, pending: _Pending, message: CommandFailed) -> None:
+        if message.code in PASSING:
+            one.again(pending.tickers)
+            return
+        for ticker in pending.tickers:
+            one.joined.pop(ticker, None)
+        if one.has_books:
+            self.resync.drop(pending.tickers)
+        self.events.append(Missing(tickers=pending.tickers, channel=one.channel, code=message.code))
+
+    def _refused_snapshot(self, one: Subscription, message: CommandFailed) -> None:
+        """A single market may be at fault; otherwise the subscription is made anew, which brings all snapshots."""
+        if message.ticker:
+            self.events.append(Missing(tickers=(message.ticker,), channel=one.channel, code=message.code))
+        else:
+            one.is_unfit = True
+
+    # -- ends
+
+    def _die(self, one: Subscription, message: CommandFailed, now_ns: int) -> None:
+        if one.state not in (State.ASKED, State.LIVE, State.LEAVING):
+            return
+        self._tell_death(one, message)
+        one.hold_back(now_ns)
+        self._finish(one, Word.END)
+
+    def _tell_death(self, one: Subscription, message: CommandFailed, *, is_final: bool = False) -> None:
+        self.events.append(
+            Dead(sid=one.sid, channel=one.channel, code=message.code, text=message.text, is_final=is_final)
+        )
+
+    def _finish(self, one: Subscription, word: Word) -> None:
+        if one.sid:
+            del self.by_sid[one.sid]
+            self.ended.append(Ended(one.sid, one.has_books))
+        if one.has_books:
+            self.resync.clear()
+        self._pending = {id: each for id, each in self._pending.items() if each.subscription is not one}
+        one.turn(word)
