@@ -139,9 +139,10 @@ def read_event(raw: bytes, unknown: Unknown = None) -> Event:
     return _event_of(body.event, body.event.markets or body.markets)
 
 
-def write_event(event: Event) -> bytes:
-    """One event with its markets beside it."""
-    return written({"event": _event_keys(event), "markets": [market_keys(one) for one in event.markets]})
+def write_event(event: Event, *, nested: bool = False) -> bytes:
+    """One event with its markets beside it, and inside as well where that was asked for."""
+    markets = [market_keys(one) for one in event.markets]
+    return written({"event": _event_keys(event) | ({"markets": markets} if nested else {}), "markets": markets})
 
 
 def read_series_list(raw: bytes, unknown: Unknown = None) -> tuple[Series, ...]:

@@ -1,0 +1,135 @@
+"""The simulator over loopback, met by clients that share no code with it: httpx and websockets."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.exchange.simulator.foreign import BASE, SOCKET, Foreigner, order_body
+from tests.exchange.simulator.serving import A, Served, make_surface, serving
+
+ORDERS = "/portfolio/events/orders"
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    with serving(make_surface(time.time_ns())) as found:
+        yield found
+
+
+class Caller:
+    """httpx with the signature of one key."""
+
+    def __init__(self, served: Served, who: Foreigner) -> None:
+        self._http, self._who = httpx.Client(base_url=served.rest, timeout=10), who
+
+    def __call__(self, method: str, path: str, **asked: Any) -> httpx.Response:
+        return self._http.request(method, path, headers=self._who.headers(method, BASE + path), **asked)
+
+
+def dial(served: Served, who: Foreigner) -> ClientConnection:
+    return connect(served.stream, additional_headers=who.headers("GET", SOCKET), compression=None)
+
+
+def subscribe(socket: ClientConnection, **params: Any) -> list[dict[str, Any]]:
+    """Subscribe and return the acknowledgements."""
+    socket.send(json.dumps({"id": 1, "cmd": "subscribe", "params": params}))
+    return [heard(socket) for _ in params["channels"]]
+
+
+def heard(socket: ClientConnection) -> dict[str, Any]:
+    return json.loads(socket.recv(timeout=10))
+
+
+def test_an_order_is_placed_seen_cancelled_and_gone(served: Served) -> None:
+    call = Caller(served, served.first)
+    made = call("POST", ORDERS, json=order_body(A, client_order_id="mine"))
+    assert made.status_code == 201
+    order_id = made.json()["order_id"]
+    assert made.json()["fill_count"] == "0.00" and made.json()["remaining_count"] == "10.00"
+    assert call("GET", f"/portfolio/orders/{order_id}").json()["order"]["status"] == "resting"
+    book = call("GET", f"/markets/{A}/orderbook").json()["orderbook_fp"]
+    assert book == {"yes_dollars": [["0.4000", "10.00"], ["0.4500", "3.00"], ["0.4600", "12.00"]],
+                    "no_dollars": [["0.5200", "5.00"]]}  # fmt: skip
+    cancelled = call("DELETE", f"{ORDERS}/{order_id}", params={"market_ticker": A})
+    assert cancelled.status_code == 200 and cancelled.json()["reduced_by"] == "10.00"
+    again = call("DELETE", f"{ORDERS}/{order_id}", params={"market_ticker": A})
+    assert again.status_code == 404 and again.json()["error"]["code"] == "not_found"
+
+
+def test_two_accounts_trade_and_both_channels_and_reads_say_the_same(served: Served) -> None:
+    maker, taker = Caller(served, served.first), Caller(served, served.second)
+    with dial(served, served.first) as socket:
+        subscribe(socket, channels=["fill", "user_orders", "market_positions"])
+        maker("POST", ORDERS, json=order_body(A, price="0.4700", client_order_id="rests"))
+        taken = taker(
+            "POST", ORDERS, json=order_body(A, side="ask", price="0.4700", count="4", client_order_id="takes")
+        )
+        assert taken.json()["fill_count"] == "4.00" and taken.json()["average_fill_price"] == "0.4700"
+        frames = [heard(socket) for _ in range(4)]
+    kinds = [frame["type"] for frame in frames]
+    assert sorted(kinds) == ["fill", "market_position", "user_order", "user_order"]
+    fill = frames[kinds.index("fill")]["msg"]
+    listed = maker("GET", "/portfolio/fills").json()["fills"]
+    assert [fill["trade_id"]] == [one["trade_id"] for one in listed]
+    assert fill["client_order_id"] == "rests" and not fill["is_taker"] and fill["count_fp"] == "4.00"
+    held = maker("GET", "/portfolio/positions").json()["market_positions"]
+    assert [(one["ticker"], one["position_fp"]) for one in held] == [(A, "4.00")]
+    theirs = taker("GET", "/portfolio/positions").json()["market_positions"]
+    assert [(one["ticker"], one["position_fp"]) for one in theirs] == [(A, "-4.00")]
+
+
+@pytest.mark.parametrize(("use_yes_price", "shown"), [(True, "0.4800"), (False, "0.5200")])
+def test_a_book_is_a_snapshot_and_then_its_changes(served: Served, use_yes_price: bool, shown: str) -> None:
+    with dial(served, served.first) as socket:
+        acks = subscribe(socket, channels=["orderbook_delta"], market_tickers=[A], use_yes_price=use_yes_price)
+        assert acks == [{"type": "subscribed", "id": 1, "sending_ts_ms": acks[0]["sending_ts_ms"],
+                         "msg": {"channel": "orderbook_delta", "sid": 1}}]  # fmt: skip
+        snapshot = heard(socket)
+        assert (snapshot["sid"], snapshot["seq"]) == (1, 1)
+        assert snapshot["msg"]["yes_dollars_fp"] == [["0.4500", "3.00"], ["0.4600", "12.00"]]
+        assert snapshot["msg"]["no_dollars_fp"] == [[shown, "5.00"]]
+        Caller(served, served.second)("POST", ORDERS, json=order_body(A, price="0.4400", count="2"))
+        delta = heard(socket)
+        assert (delta["type"], delta["sid"], delta["seq"]) == ("orderbook_delta", 1, 2)
+        said = {key: delta["msg"][key] for key in ("market_ticker", "side", "price_dollars", "delta_fp")}
+        assert said == {"market_ticker": A, "side": "yes", "price_dollars": "0.4400", "delta_fp": "2.00"}
+        assert "client_order_id" not in delta["msg"]
+
+
+def test_only_the_owner_reads_its_name_on_a_change_of_the_book(served: Served) -> None:
+    with dial(served, served.first) as own, dial(served, served.second) as other:
+        for socket in (own, other):
+            subscribe(socket, channels=["orderbook_delta"], market_tickers=[A], use_yes_price=True)
+            heard(socket)
+        Caller(served, served.first)("POST", ORDERS, json=order_body(A, client_order_id="secret"))
+        assert heard(own)["msg"]["client_order_id"] == "secret"
+        assert "client_order_id" not in heard(other)["msg"]
+
+
+@pytest.mark.parametrize("path", [SOCKET, BASE + "/markets"])
+def test_a_handshake_that_is_not_signed_for_its_path_is_refused_with_401(served: Served, path: str) -> None:
+    headers = {} if path == SOCKET else served.first.headers("GET", path)
+    with pytest.raises(InvalidStatus) as refused:
+        connect(served.stream, additional_headers=headers)
+    assert refused.value.response.status_code == 401
+
+
+def test_market_data_needs_no_signature(served: Served) -> None:
+    for path in ("/markets", f"/markets/{A}", f"/markets/{A}/orderbook", "/events", "/series", "/exchange/status"):
+        assert httpx.get(served.rest + path).status_code == 200, path
+
+
+def test_many_requests_go_over_one_connection_and_many_connections_at_once(served: Served) -> None:
+    call = Caller(served, served.first)
+    for _ in range(50):
+        assert call("GET", "/portfolio/balance").status_code == 200
+    others = [Caller(served, served.second) for _ in range(20)]
+    assert all(other("GET", "/portfolio/balance").status_code == 200 for other in others)
