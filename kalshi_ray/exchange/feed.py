@@ -138,7 +138,8 @@ class Feed:
             if self._books_of is not None:
                 self.books.open(market)
             for one in self._naming():
-                one.add(ticker)
+                if one.add(ticker) and one.has_books:
+                    self._conversation.resync.lose([ticker], self._heard_ns)
 
     def drop(self, tickers: Iterable[str]) -> None:
         """Have these markets no longer. Their frames that are still on the way are ignored."""

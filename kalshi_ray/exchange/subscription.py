@@ -101,14 +101,16 @@ class Subscription:
         self.not_before_ns = now_ns + self._wait
         self._wait = min(2 * self._wait, self._most_wait)
 
-    def add(self, ticker: str) -> None:
-        """Have this market."""
+    def add(self, ticker: str) -> bool:
+        """Have this market. True where it was still joined, so that no snapshot comes by itself."""
         self.wanted[ticker] = None
         if ticker in self.to_leave:
             del self.to_leave[ticker]
             self.joined[ticker] = None
-        elif ticker not in self.joined:
+            return True
+        if ticker not in self.joined:
             self.to_join[ticker] = None
+        return False
 
     def drop(self, ticker: str) -> None:
         """Have it no longer."""
