@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= test
 STAMP := $(VENV)/.installed-$(EXTRAS)
 
-.PHONY: quickstart test check format bench bench-long clean
+.PHONY: quickstart test check format bench bench-long learning clean
 
 quickstart: $(STAMP)
 	$(BIN)/kalshi-ray quickstart
@@ -27,6 +27,10 @@ format: $(STAMP)
 
 bench bench-long: $(VENV)/.installed-bench
 	$(BIN)/python -m bench $(if $(filter bench-long,$@),--long)
+
+# What docs/learning.md claims, with every seed.
+learning: $(STAMP)
+	$(BIN)/python -m pytest -q -m slow tests/learning
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; say which with PYTHON=")'

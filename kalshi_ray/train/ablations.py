@@ -316,7 +316,8 @@ def cells(line: Line) -> tuple[str, ...]:
 def note_of(found: Ablation) -> str:
     """What the figures are."""
     figure = "fill edge by the true probability, less fees" if found.has_truth else "net"
-    shares = f"; shares are of {found.reference}'s ${found.reference_edge:,.2f}" if found.reference_edge else ""
+    best = found.reference_edge or 0.0
+    shares = f"; shares are of {found.reference}'s ${best:,.2f}" if best > 0.0 else ""
     return (
         f"edge: {figure}, $ a market, judged at full cost on {found.markets:,} markets that no training saw{shares}. "
         "it claims: what the variant's own environment reports for the same policy on the same markets. "
