@@ -96,7 +96,7 @@ class Books:
         self._names = names
         self._shelves = [_Shelf(levels, int(step)) for levels, step in zip(LEVELS, STEPS)]
         self._places = as_rows(_nowhere(64))
-        self._applied = as_rows(np.zeros(1, APPLIED))
+        self._applied = as_rows(np.zeros(1, APPLIED))[0]
         self._hurt = np.zeros(0, np.int32)
 
     def __getitem__(self, ticker: str) -> BookView:
@@ -117,7 +117,7 @@ class Books:
     @property
     def early(self) -> int:
         """Deltas that came before the snapshot of their book, and changed nothing."""
-        return int(self._applied[0]["early"])
+        return int(self._applied["early"])
 
     def open(self, market: int) -> None:
         """Keep the book of a market, unknown at first."""
@@ -157,16 +157,17 @@ class Books:
         self._grow()
         if len(self._hurt) < len(rows):
             self._hurt = np.zeros(len(rows), np.int32)
-        applied, out = self._applied[0], buffer.room_for(2 * len(rows))
+        applied, out, rows = self._applied, buffer.room_for(2 * len(rows)), as_rows(rows)
         applied["written"], applied["hurt"], at = 0, 0, 0
         while True:
             cents, tenths, hundredths = (shelf.books for shelf in self._shelves)
-            at = apply_rows(as_rows(rows), at, self._places, cents, tenths, hundredths, applied, out, self._hurt)
+            at = apply_rows(rows, at, self._places, cents, tenths, hundredths, applied, out, self._hurt)
             if not applied["needs_room"]:
                 break
             self._refine(int(rows[at]["market"]), int(rows[at]["price"]))
         buffer.wrote(int(applied["written"]))
-        return [int(market) for market in self._hurt[: int(applied["hurt"])]]
+        hurt: list[int] = self._hurt[: int(applied["hurt"])].tolist()
+        return hurt
 
     def record(self, market: int) -> Any:
         """The BOOK record of a market."""

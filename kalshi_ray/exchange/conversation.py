@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from enum import Enum, auto
 
 import msgspec
@@ -78,6 +78,10 @@ class Conversation:
         self.resync = Resync(settings)
         self.events: list[Dead | Missing] = []
         self.ended: list[Ended] = []
+        # Markets whose books the exchange was asked to stop sending, until it says that it has: what it sends of them
+        # meanwhile is of the time before, and may lack what comes after.
+        self.parting: Counter[str] = Counter()
+        self.parted: list[str] = []  # of them, those for which that is over
         self._settings = settings
         self._answer_ns = nanoseconds(settings.answer_s)
         self._budget = _Budget(settings.commands_per_second)
@@ -92,6 +96,8 @@ class Conversation:
             subscription.turn(Word.LOSE)
             subscription.not_before_ns = 0
         self.by_sid.clear()
+        for pending in self._pending.values():
+            self._note_parted(pending)
         self._pending.clear()
         self.resync.clear()
         self._id = 0
@@ -157,7 +163,10 @@ class Conversation:
     def _change(self, aim: _Aim, one: Subscription, now_ns: int) -> tuple[Action, tuple[str, ...]]:
         most = self._settings.tickers_per_command
         if aim is _Aim.PART:
-            return Action.DELETE, one.leave(most)
+            tickers = one.leave(most)
+            if one.has_books:
+                self.parting.update(tickers)
+            return Action.DELETE, tickers
         if aim is _Aim.JOIN:
             tickers = one.join(most)
             if one.has_books:
@@ -173,6 +182,7 @@ class Conversation:
         late = [id for id, one in self._pending.items() if one.deadline_ns <= now_ns]
         for id in late:
             pending = self._pending.pop(id)
+            self._note_parted(pending)
             one = pending.subscription
             if one is None:
                 continue
@@ -198,6 +208,7 @@ class Conversation:
         pending = self._pending.pop(message.id, None)
         if pending is None:
             return False
+        self._note_parted(pending)
         if pending.subscription is None:
             self._audit(pending, message, now_ns)
             return False
@@ -238,6 +249,8 @@ class Conversation:
     def failed(self, message: CommandFailed, now_ns: int) -> None:
         """A command was refused, or a subscription ended."""
         pending = self._pending.pop(message.id, None)
+        if pending is not None:
+            self._note_parted(pending)
         one = pending.subscription if pending else self.by_sid.get(message.sid)
         if message.is_terminal:
             # Where the frame does not say which subscription is dead, each may be.
@@ -305,5 +318,12 @@ class Conversation:
             self.ended.append(Ended(one.sid, one.has_books))
         if one.has_books:
             self.resync.clear()
-        self._pending = {id: each for id, each in self._pending.items() if each.subscription is not one}
+        for id in [id for id, each in self._pending.items() if each.subscription is one]:
+            self._note_parted(self._pending.pop(id))
         one.turn(word)
+
+    def _note_parted(self, pending: _Pending) -> None:
+        """A command is pending no longer."""
+        if pending.aim is _Aim.PART and pending.subscription is not None and pending.subscription.has_books:
+            self.parting -= Counter(pending.tickers)
+            self.parted += [ticker for ticker in pending.tickers if ticker not in self.parting]

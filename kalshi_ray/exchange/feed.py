@@ -134,7 +134,7 @@ class Feed:
             )
         for ticker in added:
             market = self._tickers[ticker] = self.names.enter(ticker)
-            self._want(market, is_ours=True)
+            self._want(market, is_ours=ticker not in self._conversation.parting)
             if self._books_of is not None:
                 self.books.open(market)
             for one in self._naming():
@@ -277,7 +277,9 @@ class Feed:
             self.counts["frames that do not belong here"] += 1
             return False
         if isinstance(message, BookDelta | BookSnapshot | Trade | TickerMessage) and (
-            one is None or (one.names_markets and message.ticker not in self._tickers)
+            one is None
+            or (one.names_markets and message.ticker not in self._tickers)
+            or (one.has_books and message.ticker in self._conversation.parting)
         ):
             self.counts["frames of other markets"] += 1
             return False
@@ -295,9 +297,8 @@ class Feed:
             self._want(market, is_ours=False)
         exch_ns = message.exch_ns if 0 <= message.exch_ns <= _LARGEST else 0
         where = market, now_ns, exch_ns, message.sid, message.seq
-        rows = np.array([(*where, *cells) for cells in cells_of(message)], ROW)
         early = self.books.early
-        self._apply(rows, now_ns)
+        self._apply(np.array([(*where, *cells) for cells in cells_of(message)], ROW), now_ns)
         return self.books.early == early
 
     # -- books
@@ -343,8 +344,12 @@ class Feed:
             self._tracker.forget(one.sid)
             if one.has_books:
                 self._lose_books(one.sid, Cause.DEAD, now_ns)
+        for ticker in conversation.parted:
+            if ticker in self._tickers:
+                self._want(self._tickers[ticker], is_ours=True)
         self._events += conversation.events
         conversation.events.clear()
+        conversation.parted.clear()
 
     def _lose(self, now_ns: int) -> None:
         self._online = False

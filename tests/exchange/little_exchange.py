@@ -299,7 +299,9 @@ class Line:
         """Whether books are known and what the exchange has."""
         if (
             tickers is None
-            and not self.feed.books.known(np.array([self.feed.names.find(t) for t in self.feed.tickers])).all()
+            and not self.feed.books.known(
+                np.array([self.feed.names.find(t) for t in self.feed.tickers], np.int64)
+            ).all()
         ):
             return False
         views = ((t, self.feed.books[t]) for t in (self.feed.tickers if tickers is None else tickers))

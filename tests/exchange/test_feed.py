@@ -376,6 +376,22 @@ def test_a_market_that_comes_back_gets_its_book() -> None:
     assert talk.wait(20) == []
 
 
+def test_a_book_that_was_on_its_way_when_its_market_was_left_does_not_count() -> None:
+    """Changes between the end of the old subscription to it and the start of the other are never sent."""
+    talk = live()
+    talk.feed.drop(["B"])
+    (part,) = talk.wait(0.1)
+    talk.feed.add(["B"])
+    (join,) = talk.wait(0.1)
+    assert (part.action, join.action) == (Action.DELETE, Action.ADD)
+    for receive in (talk.hear, lambda raw: talk.feed.receive_many([raw], np.array([talk.now]))):
+        receive(snapshot("B", talk.feed.counts["frames of other markets"] + 3))
+        assert talk.is_known("A", "B") == [True, False]
+    talk.hear(frame("ok", {}, id=part.id, sid=1, seq=5), frame("ok", {}, id=join.id, sid=1, seq=6))
+    assert talk.feed.receive_many([snapshot("B", 7)], np.array([talk.now])) == []
+    assert talk.is_known("A", "B") == [True, True]
+
+
 def test_without_any_market_there_is_no_subscription() -> None:
     """An empty list would mean all markets."""
     talk = live()

@@ -45,9 +45,13 @@ def random_faults(seed: int) -> Faults:
     )
 
 
-def run(line: Line, steps: int, *, per_step: int) -> None:
+def run(line: Line, steps: int, *, per_step: int, comes_and_goes: float = 0.0) -> None:
     chance = Random(steps)
     for _ in range(steps):
+        if chance.random() < comes_and_goes:
+            absent = [ticker for ticker in line.exchange.books if ticker not in line.feed.tickers]
+            line.feed.add(chance.sample(absent, min(2, len(absent))))
+            line.feed.drop(chance.sample(line.feed.tickers, chance.randrange(len(line.feed.tickers) + 1)))
         for _ in range(chance.randrange(per_step)):
             line.exchange.trade() if chance.random() < 0.1 else line.exchange.change()
         line.step(chance.choice([0.01, 0.05, 0.3, 1.0]))
@@ -63,6 +67,13 @@ def test_known_books_are_true_under_any_plan_of_faults(seed: int, use_yes_price:
     line = line_of(seed, FEW, random_faults(seed), batch=batch, use_yes_price=use_yes_price)
     run(line, 60, per_step=8)
     assert line.checks > 8
+
+
+@given(seed=SEEDS)
+@settings(max_examples=60)
+def test_markets_come_and_go_under_any_plan_of_faults(seed: int) -> None:
+    line = line_of(seed, FEW, random_faults(seed), batch=Random(seed).choice([1, 7]))
+    run(line, 60, per_step=8, comes_and_goes=0.2)
 
 
 @given(seed=SEEDS)
