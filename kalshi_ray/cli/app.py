@@ -23,6 +23,7 @@ from kalshi_ray.cli import (
     quickstart,
     runs,
     sessions,
+    simulate,
     train,
     walk_forward,
 )
@@ -50,6 +51,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(exchange.app, name="exchange")
 app.add_typer(config.app, name="config")
+simulate.add_to(app)
 doctor.add_to(app)
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kalshi_ray.env.settings import EnvSettings
     from kalshi_ray.evaluate.settings import EvaluationSettings
     from kalshi_ray.exchange.settings import ExchangeSettings
+    from kalshi_ray.exchange.simulator.settings import SimulatorSettings
+    from kalshi_ray.exchange.simulator.stream_settings import StreamSettings
     from kalshi_ray.registry.promotion import PromotionSettings
     from kalshi_ray.train.ray_session import RaySettings
     from kalshi_ray.train.settings import TrainSettings
@@ -58,6 +60,8 @@ class Settings(Protocol):
     evaluation: EvaluationSettings
     promotion: PromotionSettings
     exchange: ExchangeSettings
+    simulator: SimulatorSettings
+    stream: StreamSettings
 
 
 # Where each section's type is; the names are those of `Settings`.
@@ -75,6 +79,8 @@ SECTIONS: Mapping[str, str] = {
     "evaluation": "kalshi_ray.evaluate.settings:EvaluationSettings",
     "promotion": "kalshi_ray.registry.promotion:PromotionSettings",
     "exchange": "kalshi_ray.exchange.settings:ExchangeSettings",
+    "simulator": "kalshi_ray.exchange.simulator.settings:SimulatorSettings",
+    "stream": "kalshi_ray.exchange.simulator.stream_settings:StreamSettings",
 }
 
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from kalshi_ray.core.units import MILLISECOND, SECOND
-from kalshi_ray.errors import ConfigError
+from kalshi_ray.errors import ConfigError, UnknownName
 from kalshi_ray.exchange.sign import KEY_HEADER, SIGNATURE_HEADER, TIME_HEADER, signed_text
 from kalshi_ray.exchange.simulator.accounts import Account
 from kalshi_ray.wire.refusals import refusal
 from kalshi_ray.wire.trading import Refused
 
 PublicKey = RSAPublicKey | Ed25519PublicKey
+KeyKind = Literal["rsa", "ed25519"]
+RSA_BITS = 2048
 Headers = Mapping[str, str]  # names in lower case
 
 UNSIGNED = refusal(401, "signature_is_missing_from_headers")
@@ -36,6 +40,7 @@ class Auth:
 
     def __init__(self, window_s: float = 5.0) -> None:
         self.window_ns = round(window_s * SECOND)
+        self.skew_ns = 0  # the exchange's clock ahead of the one that `now_ns` comes from
         self._keys: dict[str, tuple[PublicKey, Account]] = {}
 
     def add(self, key_id: str, key: PublicKey, account: Account) -> None:
@@ -51,13 +56,21 @@ class Auth:
             return UNSIGNED
         if not (time.isascii() and time.isdigit() and len(time) < 20):
             return EXPIRED
-        if abs(int(time) * MILLISECOND - now_ns) > self.window_ns:
+        if abs(int(time) * MILLISECOND - now_ns - self.skew_ns) > self.window_ns:
             return EXPIRED
         found = self._keys.get(key_id)
         if found is None:
             return UNKNOWN_KEY
         key, account = found
         return account if _is_signed(key, signature, signed_text(time, method, path)) else WRONG_SIGNATURE
+
+
+def make_key(kind: str) -> tuple[PublicKey, bytes]:
+    """A fresh key: its public half, and its private half in PEM for whoever is to sign with it."""
+    if kind not in get_args(KeyKind):
+        raise UnknownName("kind of key", kind, list(get_args(KeyKind)))
+    key = Ed25519PrivateKey.generate() if kind == "ed25519" else generate_private_key(65_537, RSA_BITS)
+    return key.public_key(), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def is_signed(headers: Headers) -> bool:

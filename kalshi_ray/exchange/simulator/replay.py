@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from kalshi_ray import telemetry
 from kalshi_ray.core.units import SECOND
-from kalshi_ray.errors import ConfigError
+from kalshi_ray.errors import ConfigError, DataError
 from kalshi_ray.exchange.simulator.exchange import Exchange
 from kalshi_ray.exchange.simulator.flow import FlowUpdate
 
@@ -48,6 +49,7 @@ class Replay:
         self._updates: Iterator[Timed] = iter(updates)
         self.pace = pace
         self.done = 0  # updates that reached the exchange
+        self.skipped = 0  # of these, updates that the market could not follow
         self.tape_ns = 0  # of the latest
         self._coming = next(self._updates, None)
 
@@ -88,6 +90,10 @@ class Replay:
     def _apply(self, exchange: Exchange, at_ns: int) -> None:
         assert self._coming is not None
         self.tape_ns, update = self._coming
-        exchange.apply_flow(update, at_ns)
+        try:
+            exchange.apply_flow(update, at_ns)
+        except DataError as problem:  # a recording may say what a market cannot do, such as trade after its end
+            self.skipped += 1
+            telemetry.warning("replay.skipped", update=type(update).__name__, problem=str(problem))
         self.done += 1
         self._coming = next(self._updates, None)

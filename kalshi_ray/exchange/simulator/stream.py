@@ -15,6 +15,7 @@ import msgspec
 from kalshi_ray.exchange.simulator.accounts import Account
 from kalshi_ray.exchange.simulator.auth import Auth
 from kalshi_ray.exchange.simulator.exchange import Exchange
+from kalshi_ray.exchange.simulator.faults import Faults
 from kalshi_ray.exchange.simulator.outbox import Private, Public
 from kalshi_ray.exchange.simulator.stream_frames import Bodies
 from kalshi_ray.exchange.simulator.stream_index import Index, Subscription
@@ -37,8 +38,15 @@ COMBOS = "KXMVE"  # their life has a channel of its own
 class Stream:
     """The connections of one exchange."""
 
-    def __init__(self, exchange: Exchange, auth: Auth, settings: StreamSettings | None = None) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        auth: Auth,
+        settings: StreamSettings | None = None,
+        faults: Faults | None = None,
+    ) -> None:
         self.exchange, self.auth, self.settings = exchange, auth, settings or StreamSettings()
+        self._faults = faults
         self.sessions: dict[Session, None] = {}
         self._index = Index()
 
@@ -47,7 +55,8 @@ class Stream:
         account = self.auth.account_of("GET", PATH, headers, now_ns)
         if isinstance(account, Refused):
             return account
-        session = Session(self.exchange, account, self.settings, self._index)
+        line = self._faults.line() if self._faults else None
+        session = Session(self.exchange, account, self.settings, self._index, line)
         self.sessions[session] = None
         return session
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from kalshi_ray.core.units import SECOND
 from kalshi_ray.exchange.simulator.accounts import Account
 from kalshi_ray.exchange.simulator.exchange import Exchange
+from kalshi_ray.exchange.simulator.faults import FaultyLine
 from kalshi_ray.exchange.simulator.stream_frames import Bodies, whole_frame
 from kalshi_ray.exchange.simulator.stream_index import BY_MARKET, Index, Subscription
 from kalshi_ray.exchange.simulator.stream_settings import MOST_FRAME_BYTES, StreamSettings
@@ -33,11 +34,18 @@ ABSENT = {Channel.CF_VALUE, Channel.CF_VALUE_5HZ, Channel.PYTH_VALUE}
 class Session:
     """One connection. `index` is told of subscriptions that come, widen, shrink and go."""
 
-    def __init__(self, exchange: Exchange, account: Account, settings: StreamSettings, index: Index) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        account: Account,
+        settings: StreamSettings,
+        index: Index,
+        line: FaultyLine | None = None,
+    ) -> None:
         self.exchange, self.account, self.settings = exchange, account, settings
         self.subscriptions: dict[int, Subscription] = {}
         self.is_cut = False  # the connection ends without a close frame
-        self._index = index
+        self._index, self._line = index, line
         self._out: list[bytes] = []
         self._last_sid = 0
         self._now_ns = 0
@@ -169,7 +177,18 @@ class Session:
         sent, self._out = self._out, []
         for subscription in self.subscriptions.values():
             subscription.pending = 0
-        return sent
+        return self._pass_on(sent, self._line) if self._line else sent
+
+    def _pass_on(self, frames: list[bytes], line: FaultyLine) -> list[bytes]:
+        """What arrives where frames go astray."""
+        arrived = line.pass_on(frames)
+        self.is_cut = line.is_cut
+        if line.is_slow and not self.is_cut:
+            line.is_slow = False
+            oldest = next(iter(self.subscriptions.values()), None)
+            if oldest:
+                self.overflow(oldest)
+        return arrived
 
     def turn(self, now_ns: int) -> None:
         """The time that frames say they were sent at."""
