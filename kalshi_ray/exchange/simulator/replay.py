@@ -11,11 +11,10 @@ from typing import NamedTuple
 
 from kalshi_ray import telemetry
 from kalshi_ray.core.units import SECOND
-from kalshi_ray.errors import ConfigError, DataError
+from kalshi_ray.errors import DataError
 from kalshi_ray.exchange.simulator.exchange import Exchange
 from kalshi_ray.exchange.simulator.flow import FlowUpdate
 
-SLOWEST, FASTEST = 1, 1_000
 Timed = tuple[int, FlowUpdate]  # tape time in ns, never falling
 
 
@@ -33,13 +32,6 @@ class Pace(NamedTuple):
     def second_at(self, tape_ns: int) -> int:
         """The same as a whole second, as times of a market stand on the wire; never early. 0 stays unknown."""
         return -(-self.at(tape_ns) // SECOND) * SECOND if tape_ns else 0
-
-
-def check_speed(speed: int) -> int:
-    """A speed that can be asked for."""
-    if not SLOWEST <= speed <= FASTEST:
-        raise ConfigError(f"speed is {SLOWEST} to {FASTEST} times, got {speed}")
-    return speed
 
 
 class Replay:
