@@ -9,7 +9,6 @@ from collections.abc import Callable
 from email.utils import formatdate
 
 import h11
-from websockets.exceptions import ProtocolError
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
@@ -29,6 +28,7 @@ from kalshi_ray.wire.trading import Refused
 HOST = "127.0.0.1"
 HEARTBEAT_S = 10.0
 MOST_BODY_BYTES = 8 * 1024 * 1024
+LINGER_S = 2.0  # for the other side to read what was said last before the line is cut
 WRITE_BUFFER = 1024 * 1024  # bytes under way to a reader before frames wait in its session
 
 FAULT = Response(500, write_error(refusal(500, "internal_server_error")))
@@ -136,6 +136,7 @@ class Connection(asyncio.Protocol):
         self._socket: ServerProtocol | None = None
         self._session: Session | None = None
         self._can_write = True
+        self._has_ended = False
         self._message: list[bytes] = []  # fragments of one message
         self._transport: asyncio.Transport
 
@@ -170,16 +171,27 @@ class Connection(asyncio.Protocol):
         if self._socket:
             self._receive_socket(data)
             return
+        if self._has_ended:
+            return
         try:
             self._http.receive_data(data)
             self._read_requests()
         except h11.RemoteProtocolError as problem:
             self._respond(refused(refusal(problem.error_status_hint, "bad_request", str(problem))))
-            self._transport.close()
+            self._end()
 
     def eof_received(self) -> bool:
         """The other side sends no more: everything is answered already."""
+        if self._socket:
+            self._socket.receive_eof()
         return False
+
+    def _end(self) -> None:
+        """Send no more. What still comes is read and forgotten, so that the last words are not lost with it."""
+        if not self._has_ended and not self._transport.is_closing():
+            self._has_ended = True
+            self._transport.write_eof()
+            asyncio.get_running_loop().call_later(LINGER_S, self._transport.abort)
 
     def say_goodbye(self) -> None:
         """The server stops."""
@@ -191,7 +203,7 @@ class Connection(asyncio.Protocol):
     # -- HTTP
 
     def _read_requests(self) -> None:
-        while not self._transport.is_closing() and not self._socket:
+        while not self._has_ended and not self._transport.is_closing() and not self._socket:
             event = self._http.next_event()
             if isinstance(event, h11.Request):
                 self._head, self._body = event, bytearray()
@@ -204,7 +216,7 @@ class Connection(asyncio.Protocol):
                 self._body += event.data
                 if len(self._body) > MOST_BODY_BYTES:
                     self._respond(TOO_LARGE)
-                    self._transport.close()
+                    self._end()
             elif isinstance(event, h11.EndOfMessage):
                 if not self._answer():
                     return
@@ -264,7 +276,7 @@ class Connection(asyncio.Protocol):
         opened = self.server.surface.open(headers, now_ns)
         if isinstance(opened, Refused):
             self._respond(refused(opened))
-            self._transport.close()
+            self._end()
             return
         self._session = opened
         self._socket = ServerProtocol(max_size=MOST_FRAME_BYTES)
@@ -290,7 +302,8 @@ class Connection(asyncio.Protocol):
     def flush(self, now_ns: int) -> None:
         """Send the frames that wait, if the reader keeps up."""
         session = self._session
-        if not session or not self._can_write or not session.has_frames or self._transport.is_closing():
+        is_open = not self._has_ended and not self._transport.is_closing()
+        if not session or not self._can_write or not session.has_frames or not is_open:
             return
         parts = [part for frame in session.send_due(now_ns) for part in (_head_of(len(frame)), frame)]
         if session.is_cut:
@@ -311,9 +324,7 @@ class Connection(asyncio.Protocol):
             if part:
                 self._transport.write(part)
             else:
-                self._transport.close()
-        if self._socket.parser_exc and not isinstance(self._socket.parser_exc, (ProtocolError, EOFError)):
-            self._transport.close()
+                self._end()
 
 
 def _wants_socket(request: h11.Request) -> bool:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from kalshi_ray.core.units import CENT, CONTRACT, Side
+from kalshi_ray.exchange.simulator.faults import FaultPlan, Faults
+from kalshi_ray.exchange.simulator.flow import FlowDelta
+from kalshi_ray.exchange.simulator.replay import Pace, Replay
+from kalshi_ray.exchange.simulator.stream_settings import StreamSettings
 from tests.exchange.simulator.foreign import BASE, SOCKET, Foreigner, order_body
 from tests.exchange.simulator.serving import A, Served, make_surface, serving
 
@@ -133,3 +140,116 @@ def test_many_requests_go_over_one_connection_and_many_connections_at_once(serve
         assert call("GET", "/portfolio/balance").status_code == 200
     others = [Caller(served, served.second) for _ in range(20)]
     assert all(other("GET", "/portfolio/balance").status_code == 200 for other in others)
+
+
+def raw(served: Served, sent: bytes) -> bytes:
+    """What comes back for these bytes until the server closes or falls silent."""
+    with socket.create_connection(("127.0.0.1", served.server.port), timeout=10) as line:
+        line.sendall(sent)
+        line.settimeout(1)
+        found = b""
+        try:
+            while chunk := line.recv(65_536):
+                found += chunk
+        except TimeoutError:
+            pass
+        return found
+
+
+def test_nonsense_gets_400_and_disturbs_nobody(served: Served) -> None:
+    for sent in (b"\x00\xff\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nhost: x\r\nx: " + b"y" * 200_000):
+        assert raw(served, sent).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431")), sent[:20]
+    assert httpx.get(served.rest + "/exchange/status").status_code == 200
+
+
+def test_requests_behind_each_other_on_one_line_are_answered_in_order(served: Served) -> None:
+    one = b"GET /trade-api/v2/%b HTTP/1.1\r\nhost: x\r\n\r\n"
+    found = raw(served, one % b"exchange/status" + one % b"markets/NO" + one % b"series")
+    assert re.findall(rb"HTTP/1.1 (\d+)", found) == [b"200", b"404", b"200"]
+
+
+def test_a_body_that_is_too_large_is_refused(served: Served) -> None:
+    path = BASE + ORDERS
+    answer = httpx.post(served.rest + ORDERS, content=b" " * 9_000_000, headers=served.first.headers("POST", path))
+    assert answer.status_code == 413
+
+
+def test_a_frame_above_the_bound_ends_that_connection_alone(served: Served) -> None:
+    with dial(served, served.first) as large, dial(served, served.second) as other:
+        with pytest.raises(ConnectionClosed) as closed:
+            large.send("x" * (64 * 1024 * 1024 + 1))
+            large.recv(timeout=20)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+        assert subscribe(other, channels=["trade"])[0]["type"] == "subscribed"
+
+
+def test_a_message_in_fragments_is_one_command_and_nonsense_is_answered(served: Served) -> None:
+    with dial(served, served.first) as line:
+        line.send(iter(['{"id":3,"cmd":', '"list_subscriptions"}']))
+        assert heard(line)["id"] == 3
+        line.send(b"\xff\xfe")
+        assert heard(line)["msg"]["code"] == 1
+
+
+def test_a_heartbeat_comes_as_a_ping(served: Served) -> None:
+    with socket.create_connection(("127.0.0.1", served.server.port), timeout=10) as line:
+        headers = served.first.headers("GET", SOCKET) | {
+            "Host": "x", "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        }  # fmt: skip
+        lines = [f"GET {SOCKET} HTTP/1.1", *(f"{name}: {word}" for name, word in headers.items()), "", ""]
+        line.sendall("\r\n".join(lines).encode())
+        assert line.recv(4096).startswith(b"HTTP/1.1 101")
+        loop = served.server._loop
+        assert loop is not None
+        loop.call_soon_threadsafe(served.server._beat)
+        assert line.recv(4096) == b"\x89\x09heartbeat"
+
+
+def test_a_connection_that_faults_cut_ends_without_a_close_frame() -> None:
+    surface = make_surface(time.time_ns(), faults=Faults(FaultPlan(disconnect=1.0)))
+    with serving(surface) as served, dial(served, served.first) as line:
+        line.send(json.dumps({"id": 1, "cmd": "list_subscriptions"}))
+        with pytest.raises(ConnectionClosed) as closed:
+            line.recv(timeout=10)
+        assert closed.value.rcvd is None
+
+
+def test_a_reader_that_stops_reading_is_told_so_and_no_memory_grows() -> None:
+    """Frames that the socket does not take wait in the session; beyond its bound the subscription ends with code 25."""
+    flow = [
+        (at * 1_000, FlowDelta(ticker=A, side=Side.BID, price=(10 + at % 20) * CENT, change=CONTRACT))
+        for at in range(60_000)
+    ]
+    surface = make_surface(time.time_ns(), stream=StreamSettings(buffered_frames=2_000))
+    with serving(surface) as served, dial(served, served.first) as line:
+        subscribe(line, channels=["orderbook_delta"], market_tickers=[A], use_yes_price=True)
+        surface.replay = Replay(flow, Pace(0, time.time_ns(), 1))
+        assert served.server._loop is not None
+        served.server._loop.call_soon_threadsafe(served.server.pump)
+        frames = []
+        while not frames or frames[-1]["type"] != "error":
+            if not frames:
+                _wait_until(lambda: surface.replay is not None and surface.replay.is_over)
+            frames.append(heard(line))
+        assert frames[-1]["msg"]["code"] == 25
+        numbers = [frame["seq"] for frame in frames]
+        assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) < 60_000
+
+
+def _wait_until(done: Any) -> None:
+    until = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_time_passes_by_itself_an_order_expires(served: Served) -> None:
+    with dial(served, served.first) as line:
+        subscribe(line, channels=["user_orders"])
+        expires = int(time.time()) + 2
+        Caller(served, served.first)("POST", ORDERS, json=order_body(A, expiration_time=expires))
+        assert heard(line)["msg"]["status"] == "resting"
+        told = heard(line)["msg"]
+        assert (told["status"], told["last_update_reason"]) == ("canceled", "ExpiryCancel")
+        assert expires - 0.01 <= time.time() < expires + 1
