@@ -50,6 +50,8 @@ PROMISED = {
     "feed, bytes to books and rows": "≥ 400 k, ≥ 3 × peer",
     "simulator, orders placed and cancelled": "≥ 5 k",
     "simulator, flow to frames": "≥ 50 k",
+    "simulator over HTTP, orders placed and cancelled": "≥ 500",
+    "simulator, replay through a WebSocket": "≥ 50 k",
     "quickstart, nothing cached": "≤ 150",
     "quickstart, training steps": "≥ 1 M",
     "quickstart, share of the oracle's edge": "≥ 0.4",
