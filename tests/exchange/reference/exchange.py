@@ -218,8 +218,10 @@ class ReferenceExchange:
         self._shrink(order, left)
         return ("reduced", left)
 
-    def amend(self, owner: int, number: int, side: int, price: int, size: int, *, name: str = "") -> Answer:
-        """Another price, total size or name. Less at the same price keeps its place, the rest goes to the back."""
+    def amend(
+        self, owner: int, number: int, side: int, price: int, size: int, *, name: str, expires_ns: int | None
+    ) -> Answer:
+        """Another price, total size, name or expiration. A higher size or another price goes to the back."""
         order = self.orders[number]
         market = self.markets[order.ticker]
         if refused := self._refuses_change(market):
@@ -232,6 +234,8 @@ class ReferenceExchange:
             return TAKEN
         if size <= 0:
             return BAD_SIZE
+        if expires_ns and expires_ns <= self.now_ns:
+            return BAD_ORDER
         if price != order.price and not self._is_on_grid(market, price):
             return BAD_PRICE
         before, left = (order.filled, order.taker_cost, order.fees), order.left
@@ -244,6 +248,8 @@ class ReferenceExchange:
         if name:
             self.members[owner].names.add(name)
             order.name = name
+        if expires_ns is not None:
+            order.expires_ns = expires_ns
         answer = self._placed(order, *before)
         return (*answer[:2], None, *answer[3:]) if answer[1:3] == (0, left) else answer
 
