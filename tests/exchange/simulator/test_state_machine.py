@@ -36,7 +36,7 @@ from kalshi_ray.wire.trading import (
     SelfTrade,
     TimeInForce,
 )
-from tests.exchange.reference.exchange import Market, ReferenceExchange
+from tests.exchange.reference.exchange import TAKEN, TOO_LITTLE, Market, ReferenceExchange
 from tests.exchange.reference.money import Order as ReferenceOrder
 from tests.exchange.simulator.scenes import T0
 
@@ -141,6 +141,8 @@ class TwoExchanges(RuleBasedStateMachine):
         if isinstance(answer, Placed):
             self.ids[before] = answer.order_id
         self.check(said(answer), expected)
+        if expected == TOO_LITTLE:  # a killed order has used its id
+            self.check(said(self.exchange.place(self.accounts[who], request, self.now)), TAKEN)
 
     @rule(ticker=tickers, plan=st.lists(st.tuples(whose, sides, sizes, any_price), min_size=2, max_size=6),
           self_trade=st.sampled_from(SelfTrade))  # fmt: skip
