@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from email.utils import formatdate
 
@@ -236,7 +237,8 @@ class Connection(asyncio.Protocol):
                 head.method.decode(), head.target.decode("latin-1"), headers, bytes(self._body), now_ns
             )
         except Exception as problem:  # a fault of ours must not look like silence
-            telemetry.event("simulator.fault", request=head.target.decode("latin-1"), problem=repr(problem))
+            where = "".join(traceback.format_exception(problem))
+            telemetry.error("simulator.fault", request=head.target.decode("latin-1"), traceback=where)
             response = FAULT
         self.server.served(now_ns)
         if response.delivery is Delivery.SILENT:

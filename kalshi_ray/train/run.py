@@ -53,11 +53,6 @@ class TrainResult:
     why: str  # it stopped
     exit_code: int  # 0; 130 after Ctrl-C, 143 after SIGTERM
 
-    @property
-    def how_to_go_on(self) -> str:
-        """The options that go on with this run in its own folder."""
-        return f"--resume-from {self.run_dir} --run {self.run}"
-
 
 def train(
     settings: TrainSettings,
