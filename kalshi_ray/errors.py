@@ -84,6 +84,18 @@ class SessionUnfinished(DataError):
     """The writer of the session died before it wrote the manifest."""
 
 
+class StoreDown(DataError):
+    """A store of sessions cannot be reached at present. Nothing was half-written: the same call may succeed later."""
+
+
+class StoreFull(DataError):
+    """No space is left. Nothing was half-written: the same call may succeed once there is."""
+
+
+class StoreOutdated(DataError):
+    """A database holds another version of the schema than this program speaks."""
+
+
 class WireError(DataError):
     """A frame or a file does not follow the exchange's format."""
 

@@ -36,7 +36,11 @@ PLACES: dict[str, set[str]] = {
         "cli", "ops", "policy.network", "data.view_store", "data.catalog", "evaluate.run", "train", "collect.collector",
         "trade.actor", "serve", "exchange.client", "exchange.sim_server",
     },
-    "asyncio": {"exchange.client", "exchange.sim_server", "collect.collector", "trade.actor", "serve", "ops"},
+    "asyncio": {
+        "exchange.client", "exchange.sim_server", "data.catalog", "collect.collector", "trade.actor", "serve", "ops",
+    },
+    "asyncpg": {"data.catalog"},
+    "prometheus_client": {"collect.collector"},
     "httpx": {"exchange.client"},
     "websockets": {"exchange.client", "exchange.sim_server"},
     "cryptography": {"exchange"},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    from kalshi_ray.collect.settings import CollectSettings, UniverseSettings
     from kalshi_ray.data.importing.options import ImportOptions
     from kalshi_ray.data.selection import CausalSettings, SuitabilitySettings
     from kalshi_ray.data.splits import SplitSettings
@@ -62,6 +63,8 @@ class Settings(Protocol):
     exchange: ExchangeSettings
     simulator: SimulatorSettings
     stream: StreamSettings
+    universe: UniverseSettings
+    collect: CollectSettings
 
 
 # Where each section's type is; the names are those of `Settings`.
@@ -81,6 +84,8 @@ SECTIONS: Mapping[str, str] = {
     "exchange": "kalshi_ray.exchange.settings:ExchangeSettings",
     "simulator": "kalshi_ray.exchange.simulator.settings:SimulatorSettings",
     "stream": "kalshi_ray.exchange.simulator.stream_settings:StreamSettings",
+    "universe": "kalshi_ray.collect.settings:UniverseSettings",
+    "collect": "kalshi_ray.collect.settings:CollectSettings",
 }
 
 

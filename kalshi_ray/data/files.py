@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
-from kalshi_ray.errors import DataError, UsageError
+from kalshi_ray.errors import DataError, StoreFull, UsageError
 
 PARTIAL = ".partial"  # suffix of a file that is still being written
 
@@ -159,7 +159,7 @@ def open_files(url: str) -> Files:
 def disk_error(path: str, error: OSError) -> DataError:
     """What a failed write is called: a full disk by its name."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataError(
+        return StoreFull(
             f"no space left while writing {path}", remedy="Nothing half-written is kept; free space, retry"
         )
     return DataError(f"cannot write {path}: {error}", remedy="Check the path, its rights and the disk")
