@@ -307,3 +307,38 @@ def test_a_feed_has_its_books_through_lost_connections() -> None:
     names, bids = streamed(exchange, work, feeds=[feed])  # type: ignore[misc, list-item]
     assert names == ["Subscribed", "BookSnapshot", "Stale"] * 2 + ["Subscribed", "BookSnapshot"]
     assert bids == ((4_200, 500),)
+
+
+def test_what_came_before_the_end_is_read_after_it_in_order() -> None:
+    async def pour(socket: ServerConnection) -> None:
+        await socket.recv()
+        for number in range(200):
+            await socket.send(str(number).encode())
+        with suppress(ConnectionClosed):
+            await socket.recv()
+
+    feed = Counting()
+
+    async def work(stream: Stream[bytes]) -> list[bytes]:
+        found: list[bytes] = []
+        reading = stream.__aiter__()
+        found.append(await reading.__anext__())
+        while feed.judged < 50:
+            await asyncio.sleep(0.01)
+            found.append(await reading.__anext__())
+        await stream.close()
+        found += [event async for event in reading]
+        return found
+
+    found = streamed(pour, work, feeds=[feed], buffered_frames=2)
+    assert found == [str(number).encode() for number in range(feed.judged)]
+
+
+class Counting(Echo):
+    """An echo that counts what it has taken in: all of that must come out."""
+
+    judged = 0
+
+    def receive(self, raw: bytes, now_ns: int) -> Sequence[bytes]:
+        self.judged += 1
+        return [raw]

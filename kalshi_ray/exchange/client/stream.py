@@ -86,6 +86,10 @@ class Stream(Generic[E]):
         self._feeds, self._backoff = feeds, Backoff(settings, chance)
         self._frames: asyncio.Queue[Sequence[E] | None] = asyncio.Queue(settings.buffered_frames)
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_closed = False
+        self._turn = asyncio.Lock()  # a queue alone lets who comes later overtake who waits for room
+        self._handed = 0
+        self._unplaced: dict[int, Sequence[E]] = {}  # what found no room before the end, by its place
         self._wake = [asyncio.Event() for _ in feeds]
 
     async def __aenter__(self) -> Self:
@@ -98,16 +102,28 @@ class Stream(Generic[E]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all connections. What they brought can still be read; then the events end."""
+        self._is_closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if not self._frames.full():
+            self._frames.put_nowait(None)
 
     async def __aiter__(self) -> AsyncIterator[E]:
         while True:
+            if self._frames.empty() and self._is_closed:
+                break
             if any(task.done() for task in self._tasks) and self._frames.empty():
                 await self._raise()
             events = await self._frames.get()
             for event in events or ():
+                yield event
+        for _, events in sorted(self._unplaced.items()):
+            for event in events:
                 yield event
 
     async def batches(self, every_s: float) -> AsyncIterator[list[E]]:
@@ -214,9 +230,17 @@ class Stream(Generic[E]):
             wake.clear()
 
     async def _hand_out(self, events: Sequence[E]) -> None:
-        """To whoever reads, once there is room: a slow reader makes the connection wait."""
-        if events:
-            await self._frames.put(events)
+        """To whoever reads, in order, once there is room: a slow reader makes the connection wait."""
+        if not events:
+            return
+        self._handed += 1
+        place = self._handed
+        try:
+            async with self._turn:
+                await self._frames.put(events)
+        except asyncio.CancelledError:
+            self._unplaced[place] = events
+            raise
 
     def _refused(self, problem: InvalidStatus) -> str:
         """Why a handshake was refused, if another may fare better; raises the error if not."""
