@@ -1,0 +1,1 @@
+"""The collector at work: sockets, clocks, threads and Ray around what `collect` decides."""
