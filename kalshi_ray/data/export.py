@@ -23,8 +23,9 @@ from kalshi_ray.core.tape import Kind, Status
 from kalshi_ray.core.units import SECOND, Side
 from kalshi_ray.data.files import disk_error
 from kalshi_ray.data.schema import FLAG_BLOCK
-from kalshi_ray.data.session import Progress, Session
+from kalshi_ray.data.session import Session
 from kalshi_ray.errors import DataError, UsageError
+from kalshi_ray.telemetry import Progress
 from kalshi_ray.wire.codec import Codec
 from kalshi_ray.wire.messages import (
     AnyMessage,

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
 from pyarrow import fs
 
-from kalshi_ray.errors import DataError, StoreFull, UsageError
+from kalshi_ray.errors import DataError, StoreDown, StoreFull, UsageError
 
 PARTIAL = ".partial"  # suffix of a file that is still being written
+_UNREACHABLE = (errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
 class Files:
@@ -72,12 +74,15 @@ class Files:
             raise disk_error(self.path(name), error) from error
 
     def create(self, name: str, content: bytes) -> None:
-        """Write a new file; FileExistsError if it is there. Exclusive on a local disk, best effort elsewhere."""
+        """Write a new file, whole; FileExistsError if it is there. Exclusive on a local disk, best effort elsewhere."""
         try:
             self._create(name, content)
         except FileExistsError:
             raise
         except OSError as error:
+            if self.local is not None:
+                with suppress(OSError):  # a folder that was made for it alone is empty
+                    os.rmdir(self.path(name).rpartition("/")[0])
             raise disk_error(self.path(name), error) from error
 
     def _create(self, name: str, content: bytes) -> None:
@@ -89,20 +94,27 @@ class Files:
             if self.read(name) != content:  # two writers raced and the other one came last
                 raise FileExistsError(self.path(name))
             return
-        descriptor = os.open(self.path(name), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        # A link appears at once and with all of its content: a crash never leaves an empty file of that name.
+        partial = f"{name}.{uuid.uuid4().hex}{PARTIAL}"
+        try:
+            self._write_local(partial, content)
+            os.link(self.path(partial), self.path(name))
+            _sync_folder(Path(self.path(name)).parent)
+        finally:
+            self._drop_quietly(partial)
 
     def take_away(self, name: str, expected: bytes) -> bool:
         """Remove a file if it still holds `expected`; False if somebody else was faster."""
         aside = f"{name}.{uuid.uuid4().hex}"
         try:
+            if self.read(name) != expected:
+                return False
             self.filesystem.move(self.path(name), self.path(aside))
-        except OSError:
+        except FileNotFoundError:
             return False
-        if self.read(aside) != expected:
+        except OSError as error:
+            raise disk_error(self.path(name), error) from error
+        if self.read(aside) != expected:  # replaced in between
             self.filesystem.move(self.path(aside), self.path(name))
             return False
         self.remove(aside)
@@ -116,12 +128,36 @@ class Files:
         """Delete a folder and all that is in it."""
         self.filesystem.delete_dir(self.path(folder))
 
+    def drop(self, name: str) -> None:
+        """Delete one file; nothing if there is none. DataError when the disk refuses."""
+        try:
+            self.remove(name)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise disk_error(self.path(name), error) from error
+
+    def drop_folder(self, folder: str) -> None:
+        """Delete a folder and all that is in it; nothing if there is none. DataError when the disk refuses."""
+        try:
+            self.remove_folder(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise disk_error(self.path(folder), error) from error
+
     def _make_folder(self, name: str) -> None:
-        folder = self.path(name).rpartition("/")[0]
+        path = self.path(name).rpartition("/")[0]
         if self.local is None:
-            self.filesystem.create_dir(folder, recursive=True)
-        else:
-            os.makedirs(folder, exist_ok=True)
+            self.filesystem.create_dir(path, recursive=True)
+            return
+        folder = Path(path)
+        if folder.is_dir():
+            return
+        absent = [one for one in (folder, *folder.parents) if not one.exists()]
+        os.makedirs(folder, exist_ok=True)
+        for one in absent:
+            _sync_folder(one.parent)
 
     def _write_remote(self, name: str, content: bytes | memoryview) -> None:
         with self.filesystem.open_output_stream(self.path(name)) as stream:
@@ -162,6 +198,8 @@ def disk_error(path: str, error: OSError) -> DataError:
         return StoreFull(
             f"no space left while writing {path}", remedy="Nothing half-written is kept; free space, retry"
         )
+    if error.errno in _UNREACHABLE or "NETWORK_CONNECTION" in str(error):
+        return StoreDown(f"cannot reach {path}: {error}", remedy="Nothing half-written is kept; retry later")
     return DataError(f"cannot write {path}: {error}", remedy="Check the path, its rights and the disk")
 
 

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kalshi_ray.data.files import Files
-from kalshi_ray.data.schema import SCHEMA_VERSION, TRUTH, UPDATES
+from kalshi_ray.data.schema import TABLE_VERSION, TRUTH, UPDATES
 from kalshi_ray.errors import DataError, SessionDamaged
 
 _DELTA = ("recv_ns", "exch_ns", "seq")
 _SPLIT = ("p",)
-_MARK = b"kalshi_ray.schema"  # key in the file's metadata; its value is the schema version
+_MARK = b"kalshi_ray.schema"  # key in the file's metadata; its value is the version of the table
 ROW_GROUP = 1 << 20
 
 
@@ -29,6 +29,11 @@ def encode_table(table: pa.Table, schema: pa.Schema) -> pa.Buffer:
     return encoder.finish()
 
 
+def decode_table(content: pa.Buffer) -> pa.Table:
+    """The table that `encode_table` gave these bytes for."""
+    return pq.read_table(pa.BufferReader(content)).replace_schema_metadata(None)
+
+
 class TableEncoder:
     """A Parquet file built in memory, table by table: what waits is compressed already."""
 
@@ -36,7 +41,7 @@ class TableEncoder:
         self.rows = 0
         self._schema = schema
         self._sink = pa.BufferOutputStream()
-        marked = schema.with_metadata({_MARK: str(SCHEMA_VERSION).encode()})
+        marked = schema.with_metadata({_MARK: str(TABLE_VERSION).encode()})
         self._writer = pq.ParquetWriter(self._sink, marked, **_options(schema))
 
     def add(self, table: pa.Table) -> None:
@@ -82,22 +87,16 @@ def open_parquet(files: Files, name: str, schema: pa.Schema) -> pq.ParquetFile:
     except (pa.ArrowException, OSError) as error:
         raise SessionDamaged(f"{path} is not a whole Parquet file: {error}", remedy="Restore it from a copy") from error
     version = (found.metadata or {}).get(_MARK)
-    if version is not None and version != str(SCHEMA_VERSION).encode():
-        raise SessionDamaged(f"{path} has schema version {version.decode()}, this version reads {SCHEMA_VERSION}")
+    if version is not None and version != str(TABLE_VERSION).encode():
+        raise SessionDamaged(f"{path} has tables of version {version.decode()}, this version reads {TABLE_VERSION}")
     if not found.remove_metadata().equals(schema):
         raise SessionDamaged(f"{path} is not a table of this session: {_difference(found, schema)}")
     return parquet
 
 
-def read_columns(
-    files: Files, name: str, schema: pa.Schema, *, columns: Sequence[str] | None = None, rows: int | None = None
-) -> pa.Table:
-    """Columns of a Parquet file of the store, in the order asked. SessionDamaged unless it holds `rows` rows."""
-    parquet = open_parquet(files, name, schema)
-    with parquet:
-        held = parquet.metadata.num_rows
-        if rows is not None and held != rows:
-            raise SessionDamaged(f"{files.path(name)} holds {held:,} rows, the manifest says {rows:,}")
+def read_columns(files: Files, name: str, schema: pa.Schema, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Columns of a Parquet file of the store, in the order asked. SessionDamaged if it cannot be read."""
+    with open_parquet(files, name, schema) as parquet:
         try:
             table = parquet.read(columns=None if columns is None else list(columns))
         except (pa.ArrowException, OSError) as error:

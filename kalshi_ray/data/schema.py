@@ -1,4 +1,4 @@
-"""The columns of a session on disk and its manifest. Written once here; every store and importer derives from it."""
+"""The columns of a session and its manifest. Written once here; every store and importer derives from it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, Literal
 import msgspec
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # of sessions
+TABLE_VERSION = 1  # of the tables below, as files carry it
 
 # One row per update, all markets, in arrival order. Units as in core.units, kinds as in core.tape.
 UPDATES = pa.schema(
@@ -62,7 +63,7 @@ Source = Literal["collect", "import", "synthetic", "simulated"]
 
 
 class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file of a session: `sha256` of its bytes."""
+    """One piece of a session: `sha256` of its bytes, or of its rows where a store keeps rows."""
 
     rows: int
     bytes: int
@@ -92,8 +93,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kinds: dict[str, int] = {}  # rows by core.tape.Kind name
     first_ns: int = 0
     last_ns: int = 0
-    files: dict[str, FileEntry] = {}  # by path inside the session
+    content: str = ""  # identity of markets, grids, signals and rows in order, the same in every store: data.content
+    files: dict[str, FileEntry] = {}  # by name of the piece
     origin: dict[str, Any] = {}  # how it was made: import options, generator parameters and seed
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of the frames kept as received, compressed."""
+        return sum(entry.bytes for name, entry in self.files.items() if name.startswith("raw/"))
 
     @property
     def has_truth(self) -> bool:

@@ -16,8 +16,9 @@ from kalshi_ray.data.check_rows import check_markets, check_sequence
 from kalshi_ray.data.market_table import MarketTable, read_market_table
 from kalshi_ray.data.recording import rows_of
 from kalshi_ray.data.schema import Manifest
-from kalshi_ray.data.session import Progress, Session
+from kalshi_ray.data.session import Session
 from kalshi_ray.errors import DataError
+from kalshi_ray.telemetry import Progress
 
 Severity = Literal["error", "warning", "note"]
 Rows = NDArray[Any]  # [N] ROW, all updates

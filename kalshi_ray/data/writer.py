@@ -2,158 +2,200 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import socket
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterator
 from types import TracebackType
+from typing import Any
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from kalshi_ray.data.files import PARTIAL, Files
-from kalshi_ray.data.parquet import ROW_GROUP, TableEncoder, check_columns
-from kalshi_ray.data.schema import MARKETS, TRUTH, UPDATES, FileEntry, Manifest
-from kalshi_ray.data.session import (
+from kalshi_ray.data.backend import Backend
+from kalshi_ray.data.content import check_whole
+from kalshi_ray.data.manifest import count_rows, encode_manifest, entries_of, extent, stored_parts
+from kalshi_ray.data.owner import check_held, release
+from kalshi_ray.data.parquet import ROW_GROUP, check_columns, decode_table, empty_table, encode_table
+from kalshi_ray.data.pieces import (
+    DRAFT,
     MANIFEST,
     MARKETS_FILE,
     TRUTH_FILE,
-    count_rows,
     part_name,
-    read_manifest,
-    session_folder,
+    raw_name,
+    raws_among,
 )
-from kalshi_ray.errors import DataError, NothingToDo, SessionBusy, SessionDamaged, SessionUnfinished, UsageError
+from kalshi_ray.data.schema import MARKETS, TRUTH, UPDATES, FileEntry, Manifest
+from kalshi_ray.errors import DataError, SessionDamaged, UsageError
+from kalshi_ray.telemetry import Progress
 
-DRAFT = "session.draft.json"  # the manifest as known before the first row; what `recover` starts from
-LOCK = "writer.lock"
-RAW_BYTES = 32 << 20  # received frames are compressed in pieces of this many bytes
-
-
-class Owner(msgspec.Struct, frozen=True):
-    """Who holds the lock of a session: a process, told apart from later ones of the same number by its birth."""
-
-    host: str
-    pid: int
-    birth: int  # start time of the process in clock ticks since boot; 0 unknown
-
-    @classmethod
-    def this(cls) -> Owner:
-        """The process that asks."""
-        return cls(host=socket.gethostname(), pid=os.getpid(), birth=_birth(os.getpid()))
-
-    @property
-    def is_dead(self) -> bool:
-        """Certainly gone: a process of this machine that runs no more. Other machines cannot be asked."""
-        if self.host != socket.gethostname():
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        except PermissionError:
-            return False
-        return self.birth != 0 and _birth(self.pid) not in (0, self.birth)
+# What a writer is told of a session; everything else of a manifest is its name or computed from the rows.
+DESCRIBED = frozenset(Manifest.__struct_fields__) - {
+    *("id", "schema_version", "markets", "updates", "kinds", "first_ns", "last_ns", "content", "files"),
+}
 
 
 class SessionWriter:
     """Writes one session; use as a context manager and `commit` at the end.
 
-    Rows are rolled into files of about a million, each whole and synced before it gets its name. Leaving without
-    `commit` writes out what is buffered and leaves the session unfinished: `SessionStore.recover` finishes it.
+    Either rows are given to `append`, which rolls them into parts of about a million, or parts are given whole to
+    `write_part`. Leaving without `commit` writes out what is buffered and leaves the session unfinished:
+    `SessionStore.recover` finishes it, `SessionStore.resume` goes on with it. After an error of the store the same
+    call may be made again: what was stored by the first one is replaced, never doubled.
     """
 
-    def __init__(self, files: Files, manifest: Manifest, *, keep_raw: bool = False) -> None:
+    def __init__(
+        self, backend: Backend, manifest: Manifest, claim: bytes, *, sizes: dict[str, int] | None = None
+    ) -> None:
+        """`claim` is the lock as taken; `sizes` are the pieces that an earlier writer left."""
         self.id = manifest.id
-        self._files = files
-        self._folder = session_folder(manifest.id)
+        self._backend = backend
         self._manifest = manifest
-        self._keep_raw = keep_raw
+        self._claim = claim
+        self._is_resumed = sizes is not None
         self._entries: dict[str, FileEntry] = {}
-        self._markets: list[pa.Table] = []
-        self._market_rows = 0
+        self._parts = len(stored_parts(backend, self.id, sizes or {}))
+        self._raws = set(raws_among(sizes or {}))
+        held = MARKETS_FILE in (sizes or {})
+        self._markets = backend.read_table(self.id, MARKETS_FILE, MARKETS) if held else empty_table(MARKETS)
+        self._tickers = set(self._markets["ticker"].to_pylist())
+        self._has_markets = held
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
-        self._parts = 0
-        self._truth: TableEncoder | None = None
-        self._raw: list[bytes] = []
-        self._raw_bytes = 0
-        self._raw_parts = 0
+        self._truth: list[pa.Buffer] = []
         self._is_open = True
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the session is known to be so far."""
+        return self._manifest
+
+    @property
+    def parts(self) -> int:
+        """Parts of updates that are stored."""
+        return self._parts
+
+    @property
+    def market_rows(self) -> int:
+        """Rows of the market table that are stored."""
+        return int(self._markets.num_rows)
+
+    @property
+    def market_table(self) -> pa.Table:
+        """The market table as stored, schema MARKETS."""
+        return self._markets
+
+    def describe(self, **fields: Any) -> None:
+        """Set fields of the manifest that are not computed. The draft is written anew at once, if it changes."""
+        self._check_open()
+        if unknown := sorted(fields.keys() - DESCRIBED):
+            known = ", ".join(sorted(DESCRIBED))
+            raise UsageError(f"a session is not described by {', '.join(unknown)}", remedy=f"Give some of {known}")
+        try:
+            manifest = msgspec.convert(msgspec.to_builtins(self._manifest) | msgspec.to_builtins(fields), Manifest)
+        except msgspec.ValidationError as error:
+            raise UsageError(f"a manifest cannot say that: {error}") from error
+        if manifest != self._manifest:
+            self._check_held()
+            self._backend.write(self.id, DRAFT, encode_manifest(manifest))
+            self._manifest = manifest
 
     def add_markets(self, table: pa.Table) -> None:
         """Append rows to the market table (schema MARKETS), before any update that refers to them."""
         self._check_open()
         check_columns(table, MARKETS)
-        self._markets.append(table)
-        merged = pa.concat_tables(self._markets)
-        if len(set(merged["ticker"].to_pylist())) != merged.num_rows:
+        check_whole(table, MARKETS, "the market table")
+        merged = pa.concat_tables([self._markets, table])
+        tickers = self._tickers | set(table["ticker"].to_pylist())
+        if len(tickers) != merged.num_rows:
             raise DataError("the market table has a ticker twice")
-        self._put_table(MARKETS_FILE, merged, MARKETS)
-        self._market_rows = merged.num_rows
+        self._check_held()
+        self._put_table(MARKETS_FILE, [merged], MARKETS)
+        self._markets, self._tickers, self._has_markets = merged, tickers, True
 
     def append(self, table: pa.Table) -> None:
-        """Append updates (schema UPDATES), in arrival order."""
+        """Append updates (schema UPDATES), in arrival order. If the store fails they stay buffered for `flush`."""
         self._check_open()
-        check_columns(table, UPDATES)
+        self._check_updates(table)
         if not table.num_rows:
             return
-        extent = pc.min_max(table["market"])
-        low, high = extent["min"].as_py(), extent["max"].as_py()
-        if low is None or low < -1 or high >= self._market_rows:
-            raise DataError(f"updates refer to markets {low}..{high}, the market table has {self._market_rows} rows")
         self._pending.append(table)
         self._pending_rows += table.num_rows
         while self._pending_rows >= ROW_GROUP:
             self._roll(ROW_GROUP)
 
+    def write_part(self, number: int, table: pa.Table) -> None:
+        """Store updates (schema UPDATES) as the part of that number, or do nothing if it is stored already."""
+        self._check_open()
+        if number < self._parts:
+            return
+        if number > self._parts:
+            raise UsageError(f"part {number} of session {self.id!r} is early: {self._parts} are stored")
+        if self._pending_rows:
+            raise UsageError(f"{self._pending_rows:,} rows wait before part {number}", remedy="Call flush first")
+        self._check_updates(table)
+        self._store_part(table)
+
+    def put_raw(self, number: int, content: bytes) -> None:
+        """Store received frames, compressed by zstd, as the raw part of that number. May be repeated."""
+        self._check_open()
+        self._check_held()
+        name = raw_name(number)
+        self._backend.write(self.id, name, content)
+        self._entries.pop(name, None)
+        self._raws.add(name)
+
+    @property
+    def raw_parts(self) -> frozenset[str]:
+        """Names of the raw parts that are stored."""
+        return frozenset(self._raws)
+
     def add_truth(self, table: pa.Table) -> None:
         """Append the true probabilities (schema TRUTH) of a synthetic session; kept in memory until `commit`."""
         self._check_open()
-        if self._truth is None:
-            self._truth = TableEncoder(TRUTH)
-        self._truth.add(table)
-
-    def add_raw(self, frames: Iterable[bytes]) -> None:
-        """Keep frames exactly as received, one a line, under `raw/`. Needs `keep_raw`."""
-        self._check_open()
-        if not self._keep_raw:
-            raise UsageError("the writer keeps no frames", remedy="Open it with keep_raw=True")
-        for frame in frames:
-            self._raw.append(frame)
-            self._raw_bytes += len(frame) + 1
-            if self._raw_bytes >= RAW_BYTES:
-                self._roll_raw()
+        check_whole(table, TRUTH, "the truth")
+        self._truth.append(encode_table(table, TRUTH))
 
     def flush(self) -> None:
         """Write out what is buffered, so that it survives a crash."""
         self._check_open()
         if self._pending_rows:
             self._roll(self._pending_rows)
-        if self._raw:
-            self._roll_raw()
 
-    def commit(self) -> Manifest:
-        """Finish the session: counts from the rows on disk, then the manifest, last and at once."""
+    def commit(self, progress: Progress | None = None) -> Manifest:
+        """Finish the session: counts and identity from the stored rows, then the manifest, last and at once.
+
+        SessionDamaged if the draft promised another identity, as that of a copy does.
+        """
         self._check_open()
-        if MARKETS_FILE not in self._entries:
+        if not self._has_markets:
             raise DataError(f"session {self.id!r} has no market table", remedy="Call add_markets first")
         self.flush()
-        if self._truth is not None:
-            self._put(TRUTH_FILE, self._truth)
-            self._truth = None
-        manifest = count_rows(self._files, self.id, msgspec.structs.replace(self._manifest, files=self._entries))
-        write_manifest(self._files, manifest)
+        self._check_held()
+        if self._truth:
+            self._put_table(TRUTH_FILE, self._truth_tables(), TRUTH)
+        manifest = made_from_rows(self._backend, self._manifest, self._entries, progress)
+        self._check_held()
+        write_manifest(self._backend, manifest, self._claim)
         self._is_open = False
         return manifest
+
+    def close(self) -> None:
+        """Write out what is buffered, leave the session unfinished and give the lock back."""
+        if not self._is_open:
+            return
+        try:
+            self.flush()
+        finally:
+            self._is_open = False
+            release(self._backend, self.id, self._claim)
 
     def discard(self) -> None:
         """Remove everything this writer wrote, as if it had never begun."""
         self._check_open()
+        if self._is_resumed:
+            raise UsageError(f"session {self.id!r} was begun by an earlier writer", remedy="Close it, then delete it")
+        self._check_held()
+        erase(self._backend, self.id)
         self._is_open = False
-        self._files.remove_folder(self._folder)
 
     def __enter__(self) -> SessionWriter:
         return self
@@ -161,146 +203,69 @@ class SessionWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._is_open:
-            return
-        try:
-            self.flush()
-        finally:
-            self._is_open = False
-            release(self._files, self.id)
+        self.close()
 
     def _check_open(self) -> None:
         if not self._is_open:
             raise UsageError(f"the writer of session {self.id!r} is closed", remedy="Open another session")
 
+    def _check_held(self) -> None:
+        check_held(self._backend, self.id, self._claim)
+
+    def _check_updates(self, table: pa.Table) -> None:
+        check_columns(table, UPDATES)
+        check_whole(table, UPDATES, "the updates")
+        if not table.num_rows:
+            return
+        low, high = extent(table["market"])
+        if low < -1 or high >= self.market_rows:
+            raise DataError(f"updates refer to markets {low}..{high}, the market table has {self.market_rows} rows")
+
     def _roll(self, rows: int) -> None:
-        """Write the first `rows` buffered rows as the next part."""
+        """Store the first `rows` buffered rows as the next part."""
         table = pa.concat_tables(self._pending)
-        self._put_table(part_name(self._parts), table.slice(0, rows), UPDATES)
-        self._parts += 1
+        self._store_part(table.slice(0, rows))
         rest = table.slice(rows)
         self._pending = [rest] if rest.num_rows else []
         self._pending_rows = rest.num_rows
 
-    def _roll_raw(self) -> None:
-        sink = pa.BufferOutputStream()
-        with pa.CompressedOutputStream(sink, "zstd") as stream:
-            stream.write(b"\n".join(self._raw) + b"\n")
-        name = f"raw/part-{self._raw_parts:05d}.jsonl.zst"
-        self._files.write(f"{self._folder}/{name}", memoryview(sink.getvalue()))
-        self._raw, self._raw_bytes, self._raw_parts = [], 0, self._raw_parts + 1
+    def _store_part(self, table: pa.Table) -> None:
+        self._check_held()
+        self._put_table(part_name(self._parts), [table], UPDATES)
+        self._parts += 1
 
-    def _put_table(self, name: str, table: pa.Table, schema: pa.Schema) -> None:
-        encoder = TableEncoder(schema)
-        encoder.add(table)
-        self._put(name, encoder)
+    def _truth_tables(self) -> Iterator[pa.Table]:
+        return (decode_table(buffer) for buffer in self._truth)
 
-    def _put(self, name: str, encoder: TableEncoder) -> None:
-        content = memoryview(encoder.finish())
-        self._files.write(f"{self._folder}/{name}", content)
-        digest = hashlib.sha256(content).hexdigest()
-        self._entries[name] = FileEntry(rows=encoder.rows, bytes=content.nbytes, sha256=digest)
+    def _put_table(self, name: str, tables: Any, schema: pa.Schema) -> None:
+        self._entries.pop(name, None)  # whatever comes of it, the piece is no more what it was
+        self._entries[name] = self._backend.write_table(self.id, name, tables, schema)
 
 
-def begin(files: Files, manifest: Manifest) -> None:
-    """Take the lock of a session that does not exist yet and leave the draft of its manifest there."""
-    folder = session_folder(manifest.id)
-    claim(files, manifest.id)
-    held = files.sizes(folder)
-    if MANIFEST in held or DRAFT in held or any("/" in name for name in held):
-        release(files, manifest.id)
-        if MANIFEST in held:
-            raise UsageError(f"session {manifest.id!r} exists", remedy="Choose another name or delete it first")
-        raise SessionUnfinished(f"session {manifest.id!r} is unfinished", remedy="Recover it or delete it first")
-    try:
-        files.write(f"{folder}/{DRAFT}", encode_manifest(manifest))
-    except DataError:
-        release(files, manifest.id)
-        raise
-
-
-def claim(files: Files, session_id: str) -> None:
-    """Take the lock of a session. SessionBusy while another process lives; the lock of a dead one is replaced."""
-    name = f"{session_folder(session_id)}/{LOCK}"
-    mine = msgspec.json.encode(Owner.this())
-    while True:
-        try:
-            return files.create(name, mine)
-        except FileExistsError:
-            content, owner = read_owner(files, session_id)
-        if owner is None:
-            continue  # released in between
-        if not owner.is_dead:
-            raise SessionBusy(
-                f"session {session_id!r} is being written by process {owner.pid} on {owner.host}",
-                remedy=f"Wait for it; if it is gone for certain, remove {files.path(name)}",
-            )
-        files.take_away(name, content)
-
-
-def release(files: Files, session_id: str) -> None:
-    """Give the lock back; an empty folder goes with it."""
-    folder = session_folder(session_id)
-    files.remove(f"{folder}/{LOCK}")
-    if not files.sizes(folder):
-        files.remove_folder(folder)
-
-
-def read_owner(files: Files, session_id: str) -> tuple[bytes, Owner | None]:
-    """The bytes of the lock and who holds it; (b"", None) where nobody does."""
-    name = f"{session_folder(session_id)}/{LOCK}"
-    try:
-        content = files.read(name)
-    except FileNotFoundError:
-        return b"", None
-    try:
-        return content, msgspec.json.decode(content, type=Owner)
-    except msgspec.MsgspecError:
-        # Created and not yet filled, by a process we cannot name: treated as alive, on no machine of ours.
-        return content, Owner(host="an unknown machine", pid=0, birth=0)
-
-
-def write_manifest(files: Files, manifest: Manifest) -> None:
-    """Make the session finished: the manifest last and at once, then drop draft and lock."""
-    folder = session_folder(manifest.id)
-    files.write(f"{folder}/{MANIFEST}", encode_manifest(manifest))
-    for name in (DRAFT, LOCK):
-        if files.exists(f"{folder}/{name}"):
-            files.remove(f"{folder}/{name}")
-
-
-def finish_crashed(files: Files, session_id: str) -> Manifest:
-    """Finish a session whose writer is gone, from its draft and the rows on disk. The caller holds the lock."""
-    folder = session_folder(session_id)
-    held = files.sizes(folder)
-    if MANIFEST in held:  # it was finished while we took the lock
-        release(files, session_id)
-        return read_manifest(files, session_id)
-    if DRAFT not in held:
+def made_from_rows(
+    backend: Backend, manifest: Manifest, known: dict[str, FileEntry], progress: Progress | None = None
+) -> Manifest:
+    """The manifest of a session that is being finished. SessionDamaged if its rows are not those it promised."""
+    sizes = backend.sizes(manifest.id)
+    parts = stored_parts(backend, manifest.id, sizes)
+    made = count_rows(backend, manifest.id, manifest, parts, progress)
+    if manifest.content not in ("", made.content):
         raise SessionDamaged(
-            f"session {session_id!r} has neither {MANIFEST} nor {DRAFT}", remedy="Delete or restore it"
+            f"{backend.where(manifest.id)} has content {made.content[:16]}…, expected {manifest.content[:16]}…",
+            remedy="It is not a true copy: delete it and copy again",
         )
-    if MARKETS_FILE not in held:
-        raise NothingToDo(f"session {session_id!r} has no market table: nothing to recover", remedy="Delete it")
-    for name in held:
-        if name.endswith(PARTIAL):
-            files.remove(f"{folder}/{name}")
-    manifest = count_rows(files, session_id, read_manifest(files, session_id, DRAFT))
-    note = "the writer stopped before its end; rows after the last whole file are lost"
-    manifest = msgspec.structs.replace(manifest, unknowns=[*manifest.unknowns, note])
-    write_manifest(files, manifest)
-    return manifest
+    return msgspec.structs.replace(made, files=entries_of(backend, manifest.id, sizes, known))
 
 
-def encode_manifest(manifest: Manifest) -> bytes:
-    """session.json, to be read by people too."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+def write_manifest(backend: Backend, manifest: Manifest, claim: bytes) -> None:
+    """Make the session finished: the manifest last and at once, then drop draft and lock."""
+    backend.write(manifest.id, MANIFEST, encode_manifest(manifest))
+    backend.remove(manifest.id, DRAFT)
+    release(backend, manifest.id, claim)
 
 
-def _birth(pid: int) -> int:
-    """Start time of a process in clock ticks since boot, 0 where the system does not say."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0
-    return int(fields[19])
+def erase(backend: Backend, session_id: str) -> None:
+    """Remove a session. What is left of it if that is interrupted is neither finished nor can it be recovered."""
+    for name in (DRAFT, MANIFEST):
+        backend.remove(session_id, name)
+    backend.remove_session(session_id)

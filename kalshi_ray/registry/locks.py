@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import msgspec
 
 from kalshi_ray.data.files import Files, disk_error
-from kalshi_ray.data.writer import Owner
+from kalshi_ray.data.owner import Owner
 from kalshi_ray.errors import DataError
 
 LOCK = "registry.lock"

@@ -16,9 +16,11 @@ import pytest
 from pyarrow import fs
 
 from kalshi_ray.data.files import Files
+from kalshi_ray.data.folder import FolderBackend
+from kalshi_ray.data.owner import Owner
+from kalshi_ray.data.pieces import LOCK
 from kalshi_ray.data.schema import UPDATES
 from kalshi_ray.data.store import SessionStore, open_store
-from kalshi_ray.data.writer import LOCK, Owner
 from kalshi_ray.errors import DataError, NothingToDo, SessionBusy, SessionDamaged, SessionUnfinished
 from tests.data.samples import draft, market_table, random_updates, write_session
 
@@ -98,7 +100,7 @@ def test_the_lock_of_another_machine_is_never_broken(tmp_path: Path) -> None:
         pass
     lock = tmp_path / "sessions" / "s" / LOCK
     lock.write_bytes(msgspec.json.encode(Owner(host="elsewhere", pid=1, birth=0)))
-    with pytest.raises(SessionBusy, match=r"process 1 on elsewhere.*if it is gone for certain, remove"):
+    with pytest.raises(SessionBusy, match=r"process 1 on elsewhere.*gone for certain: kalshi-ray sessions unlock"):
         store.recover("s")
     lock.write_bytes(b"")
     with pytest.raises(SessionBusy, match=r"unknown machine"):
@@ -114,7 +116,7 @@ def test_a_later_process_with_the_same_number_does_not_keep_the_lock(tmp_path: P
 def test_a_full_disk_leaves_nothing_that_claims_to_be_whole(tmp_path: Path, room: int) -> None:
     disk = FullDisk(fs.LocalFileSystem(), str(tmp_path))
     disk.room = room
-    store = SessionStore(disk, str(tmp_path))
+    store = SessionStore(FolderBackend(disk))
 
     def write() -> None:
         with store.writer("s", manifest=draft()) as writer:
@@ -205,12 +207,12 @@ def test_a_file_with_other_rows_than_the_manifest_is_refused(tmp_path: Path) -> 
 def test_a_session_of_another_schema_version_is_refused(tmp_path: Path) -> None:
     store = store_of(tmp_path)
     manifest = tmp_path / "sessions" / "s" / "session.json"
-    manifest.write_text(manifest.read_text().replace('"schema_version": 1', '"schema_version": 9'))
-    with pytest.raises(SessionDamaged, match=r"schema version 9, this version reads 1"):
+    manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 1'))
+    with pytest.raises(SessionDamaged, match=r"schema version 1, this version reads 2. Import, generate or record"):
         store.open("s")
 
 
-@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"schema_version": 1}', b"half a {", b""])
+@pytest.mark.parametrize("content", [b"{}", b"[]", b'{"schema_version": 2}', b"half a {", b""])
 def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     store = store_of(tmp_path)
     (tmp_path / "sessions" / "s" / "session.json").write_bytes(content)

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from kalshi_ray.data.files import Files, open_files
-from kalshi_ray.data.writer import Owner
+from kalshi_ray.data.owner import Owner
 from kalshi_ray.errors import DataError
 from kalshi_ray.registry.locks import LOCK, only_writer
 

@@ -11,8 +11,8 @@ from kalshi_ray.data.importing.lines import Line, lines_of, text_or_object, time
 from kalshi_ray.data.importing.options import FrameFiles
 from kalshi_ray.data.importing.rows import Recording
 from kalshi_ray.data.recording import TapeBuilder
-from kalshi_ray.data.session import Progress
 from kalshi_ray.errors import ConfigError, NothingToDo, UsageError, WireError
+from kalshi_ray.telemetry import Progress
 from kalshi_ray.wire.codec import Codec
 from kalshi_ray.wire.decode import crossings
 from kalshi_ray.wire.messages import BookDelta, BookSnapshot, RecorderFacts

@@ -22,9 +22,9 @@ from kalshi_ray.data.importing.trades import import_trades
 from kalshi_ray.data.market_table import fee_rates
 from kalshi_ray.data.recording import ALL, table_of
 from kalshi_ray.data.schema import Manifest
-from kalshi_ray.data.session import Progress
 from kalshi_ray.data.store import SessionStore
 from kalshi_ray.errors import NothingToDo, UsageError
+from kalshi_ray.telemetry import Progress
 from kalshi_ray.wire.numbers import PPM
 
 _CHUNK = 1 << 18  # rows handed to the writer at a time

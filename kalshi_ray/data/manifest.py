@@ -1,0 +1,152 @@
+"""The manifest of a session: read, checked against the pieces that are there, and made from the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kalshi_ray.core.tape import Kind
+from kalshi_ray.data.backend import Backend
+from kalshi_ray.data.content import Content
+from kalshi_ray.data.pieces import MANIFEST, MARKETS_FILE, TRUTH_FILE, part_name, parts_among, raws_among
+from kalshi_ray.data.schema import MARKETS, SCHEMA_VERSION, TRUTH, UPDATES, FileEntry, Manifest
+from kalshi_ray.errors import DataError, SessionDamaged
+from kalshi_ray.telemetry import Progress
+
+_KIND_NAMES = {int(kind): kind.name for kind in Kind}
+_COMPUTED = ("markets", "updates", "kinds", "first_ns", "last_ns", "content", "files")
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """session.json, to be read by people too."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def read_manifest(backend: Backend, session_id: str, name: str = MANIFEST) -> Manifest:
+    """The manifest of a session. FileNotFoundError if there is none, SessionDamaged if it is not one."""
+    content = backend.read(session_id, name)
+    where = backend.where(session_id, name)
+    try:
+        version = msgspec.json.decode(content, type=_Version).schema_version
+        if version != SCHEMA_VERSION:
+            raise SessionDamaged(
+                f"{where} has schema version {version}, this version reads {SCHEMA_VERSION}",
+                remedy="Import, generate or record the session again, or use the version that wrote it",
+            )
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.MsgspecError as error:
+        raise SessionDamaged(f"{where} is not a session manifest: {error}", remedy="Restore it from a copy") from error
+    if manifest.id != session_id:
+        raise SessionDamaged(
+            f"{where} is the manifest of {manifest.id!r}, not of {session_id!r}",
+            remedy="A session keeps its name: name it as it was, or copy it with `sessions copy --as`",
+        )
+    return manifest
+
+
+def check_pieces(backend: Backend, session_id: str, manifest: Manifest, sizes: dict[str, int]) -> None:
+    """SessionDamaged unless every piece of the manifest is there in the size it says."""
+    for name in {MARKETS_FILE, *manifest.files}:
+        entry = manifest.files.get(name)
+        where = backend.where(session_id, name)
+        if entry is None or name not in sizes:
+            raise SessionDamaged(f"{where} is missing", remedy="Restore it from a copy")
+        if sizes[name] != entry.bytes:
+            raise SessionDamaged(
+                f"{where} has {sizes[name]:,} bytes, the manifest says {entry.bytes:,}", remedy="Restore it from a copy"
+            )
+
+
+def stored_parts(backend: Backend, session_id: str, names: Iterable[str]) -> list[str]:
+    """The parts of a session that is being written, in order. SessionDamaged where one is missing in between."""
+    parts = parts_among(names)
+    if parts != [part_name(number) for number in range(len(parts))]:
+        raise SessionDamaged(
+            f"{backend.where(session_id)} has updates {parts}, expected an unbroken row of parts",
+            remedy="Restore what is missing",
+        )
+    return parts
+
+
+class Tally:
+    """What a manifest says of the rows, counted from the rows themselves."""
+
+    def __init__(self, markets: pa.Table, manifest: Manifest) -> None:
+        self._markets = markets.num_rows
+        self._content = Content(markets, manifest)
+        self._kinds: dict[int, int] = {}
+        self._times: list[int] = []
+
+    def add(self, updates: pa.Table, where: str) -> None:
+        """The next rows, in order. SessionDamaged names `where` if they cannot be."""
+        try:
+            self._content.add(updates)
+        except DataError as error:
+            raise SessionDamaged(f"{where}: {error}") from error
+        if not updates.num_rows:
+            return
+        for entry in pc.value_counts(updates["kind"].combine_chunks()).to_pylist():
+            if entry["values"] not in _KIND_NAMES:
+                raise SessionDamaged(f"{where} has rows of kind {entry['values']}, which is unknown")
+            self._kinds[entry["values"]] = self._kinds.get(entry["values"], 0) + int(entry["counts"])
+        low, high = extent(updates["market"])
+        if low < -1 or high >= self._markets:
+            raise SessionDamaged(f"{where} refers to markets {low}..{high}, the market table has {self._markets} rows")
+        self._times += extent(updates["recv_ns"])
+
+    def fill(self, manifest: Manifest) -> Manifest:
+        """The manifest with counts, times and identity of the rows that were added."""
+        return msgspec.structs.replace(
+            manifest,
+            markets=self._markets,
+            updates=self._content.rows,
+            kinds=dict(sorted((_KIND_NAMES[kind], count) for kind, count in self._kinds.items())),
+            first_ns=min(self._times, default=0),
+            last_ns=max(self._times, default=0),
+            content=self._content.hexdigest(),
+        )
+
+
+def count_rows(
+    backend: Backend, session_id: str, manifest: Manifest, parts: list[str], progress: Progress | None = None
+) -> Manifest:
+    """The manifest with counts, times and identity as the stored rows say: the only way they are ever made."""
+    tally = Tally(backend.read_table(session_id, MARKETS_FILE, MARKETS), manifest)
+    for done, name in enumerate(parts):
+        if progress:
+            progress("rows", done, len(parts))
+        tally.add(backend.read_table(session_id, name, UPDATES), backend.where(session_id, name))
+    return tally.fill(manifest)
+
+
+def entries_of(
+    backend: Backend, session_id: str, sizes: dict[str, int], known: dict[str, FileEntry]
+) -> dict[str, FileEntry]:
+    """Every piece that is data, with its rows and checksum: as `known` where the size agrees, else as stored."""
+    tables = {MARKETS_FILE: MARKETS, TRUTH_FILE: TRUTH} | dict.fromkeys(parts_among(sizes), UPDATES)
+    found = {}
+    for name in sorted([name for name in tables if name in sizes] + raws_among(sizes)):
+        entry = known.get(name)
+        if entry is None or entry.bytes != sizes[name]:
+            rows = backend.rows(session_id, name, tables[name]) if name in tables else 0
+            entry = FileEntry(rows=rows, bytes=sizes[name], sha256=backend.checksum(session_id, name))
+        found[name] = entry
+    return found
+
+
+def computed(manifest: Manifest) -> dict[str, object]:
+    """What of a manifest is computed, never given."""
+    return {name: getattr(manifest, name) for name in _COMPUTED}
+
+
+def extent(column: pa.ChunkedArray) -> tuple[int, int]:
+    """Least and greatest value of a column that has some."""
+    found = pc.min_max(column)
+    return found["min"].as_py(), found["max"].as_py()
+
+
+class _Version(msgspec.Struct):
+    schema_version: int

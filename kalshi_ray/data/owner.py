@@ -1,0 +1,115 @@
+"""Who writes a session: a lock that names a process, and is taken over only from one that is certainly gone."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+
+from kalshi_ray.data.backend import Backend
+from kalshi_ray.data.pieces import LOCK
+from kalshi_ray.errors import SessionBusy
+
+UNKNOWN_HOST = "an unknown machine"
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who holds a lock: a process, told apart from later ones of the same number by its birth."""
+
+    host: str
+    pid: int
+    birth: int  # start time of the process in clock ticks since boot; 0 unknown
+    since: str = ""  # when it took the lock, UTC
+
+    @classmethod
+    def this(cls, since: str = "") -> Owner:
+        """The process that asks."""
+        return cls(host=socket.gethostname(), pid=os.getpid(), birth=_birth(os.getpid()), since=since)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a process of this machine, and can be asked whether it lives."""
+        return self.host == socket.gethostname()
+
+    @property
+    def is_dead(self) -> bool:
+        """Certainly gone: a process of this machine that runs no more. Other machines cannot be asked."""
+        if not self.is_here:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+        return self.birth != 0 and _birth(self.pid) not in (0, self.birth)
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}" + (f" since {self.since}" if self.since else "")
+
+
+def read_owner(backend: Backend, session_id: str) -> tuple[bytes, Owner | None]:
+    """The lock as it stands and who holds it; (b"", None) where nobody does."""
+    try:
+        content = backend.read(session_id, LOCK)
+    except FileNotFoundError:
+        return b"", None
+    try:
+        return content, msgspec.json.decode(content, type=Owner)
+    except msgspec.MsgspecError:
+        # Written by something we cannot name: treated as alive, on no machine of ours.
+        return content, Owner(host=UNKNOWN_HOST, pid=0, birth=0)
+
+
+def claim(backend: Backend, session_id: str, since: str) -> bytes:
+    """Take the lock of a session and return what stands in it now.
+
+    SessionBusy while another process lives; the lock of a dead one is replaced.
+    """
+    mine = msgspec.json.encode(Owner.this(since))
+    while True:
+        try:
+            backend.create(session_id, LOCK, mine)
+            return mine
+        except FileExistsError:
+            content, owner = read_owner(backend, session_id)
+        if owner is None:
+            continue  # released in between
+        if not owner.is_dead:
+            raise busy(session_id, owner)
+        backend.take_away(session_id, LOCK, content)
+
+
+def busy(session_id: str, owner: Owner) -> SessionBusy:
+    """The error that names who writes a session."""
+    unlock = f"kalshi-ray sessions unlock {session_id} --host '{owner.host}'"
+    remedy = "Wait for it" if owner.is_here else f"Wait for it; if it is gone for certain: {unlock}"
+    return SessionBusy(f"session {session_id!r} is being written by {owner}", remedy=remedy)
+
+
+def check_held(backend: Backend, session_id: str, mine: bytes) -> None:
+    """SessionBusy unless the lock is still ours: somebody may have decided that we were gone."""
+    content, owner = read_owner(backend, session_id)
+    if content != mine:
+        holder = f"{owner} has it" if owner else "nobody has it"
+        raise SessionBusy(
+            f"the lock of session {session_id!r} was taken from this process: {holder} now",
+            remedy="Nothing was written; resume the session where its lock is",
+        )
+
+
+def release(backend: Backend, session_id: str, mine: bytes) -> None:
+    """Give the lock back, if it is still ours; a session of which nothing else is there goes with it."""
+    if backend.take_away(session_id, LOCK, mine) and not backend.sizes(session_id):
+        backend.remove_session(session_id)
+
+
+def _birth(pid: int) -> int:
+    """Start time of a process in clock ticks since boot, 0 where the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[19])
