@@ -15,8 +15,8 @@ class Content:
     """The hash of a session's content, fed part by part in order.
 
     sha256 of a text of lines: the market table, grids and signals as JSON; the number of rows; and for each column of
-    the updates its name, its type and the sha256 of its values, little-endian, in order of the rows. A column is one
-    stream of bytes, so parts may be cut anywhere. Truth and received frames do not count.
+    the updates its name, its type and the sha256 of its values, little-endian, in order of the rows. Truth and received
+    frames do not count.
     """
 
     def __init__(self, markets: pa.Table, manifest: Manifest) -> None:
@@ -28,20 +28,40 @@ class Content:
             f"grids {_json(manifest.grids)}",
             f"signals {_json(manifest.signals)}",
         ]
-        self._columns = [hashlib.sha256() for _ in UPDATES]
+        self._columns = _Columns(UPDATES)
 
     def add(self, updates: pa.Table) -> None:
         """The next rows, schema UPDATES."""
         check_whole(updates, UPDATES, "the updates")
-        for field, hashed in zip(UPDATES, self._columns):
-            for chunk in updates[field.name].chunks:
-                hashed.update(chunk.to_numpy(zero_copy_only=True).data)
+        self._columns.add(updates)
         self.rows += updates.num_rows
 
     def hexdigest(self) -> str:
         """The hash of all that was added so far."""
-        columns = [f"{field.name} {field.type} {one.hexdigest()}" for field, one in zip(UPDATES, self._columns)]
-        return hashlib.sha256("\n".join([*self._head, f"rows {self.rows}", *columns, ""]).encode()).hexdigest()
+        return _digest([*self._head, f"rows {self.rows}", *self._columns.lines()])
+
+
+class _Columns:
+    """A hash for each column: one stream of bytes, wherever the tables are cut."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._hashed = [hashlib.sha256() for _ in schema]
+
+    def add(self, table: pa.Table) -> None:
+        for field, hashed in zip(self._schema, self._hashed):
+            for chunk in table[field.name].chunks:
+                hashed.update(chunk.to_numpy(zero_copy_only=True).data)
+
+    def lines(self) -> list[str]:
+        return [f"{field.name} {field.type} {one.hexdigest()}" for field, one in zip(self._schema, self._hashed)]
+
+
+def table_digest(table: pa.Table, schema: pa.Schema) -> str:
+    """The hash of a table of numbers, the same in every store."""
+    columns = _Columns(schema)
+    columns.add(table)
+    return _digest([f"rows {table.num_rows}", *columns.lines()])
 
 
 def check_whole(table: pa.Table, schema: pa.Schema, what: str) -> None:
@@ -53,3 +73,7 @@ def check_whole(table: pa.Table, schema: pa.Schema, what: str) -> None:
 
 def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+def _digest(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join([*lines, ""]).encode()).hexdigest()

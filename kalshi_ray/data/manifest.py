@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -17,7 +18,7 @@ from kalshi_ray.errors import DataError, SessionDamaged
 from kalshi_ray.telemetry import Progress
 
 _KIND_NAMES = {int(kind): kind.name for kind in Kind}
-_COMPUTED = ("markets", "updates", "kinds", "first_ns", "last_ns", "content", "files")
+COMPUTED = ("markets", "updates", "kinds", "first_ns", "last_ns", "content")  # from the rows, never given
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -77,7 +78,7 @@ class Tally:
     def __init__(self, markets: pa.Table, manifest: Manifest) -> None:
         self._markets = markets.num_rows
         self._content = Content(markets, manifest)
-        self._kinds: dict[int, int] = {}
+        self._kinds: Counter[int] = Counter()
         self._times: list[int] = []
 
     def add(self, updates: pa.Table, where: str) -> None:
@@ -88,10 +89,10 @@ class Tally:
             raise SessionDamaged(f"{where}: {error}") from error
         if not updates.num_rows:
             return
-        for entry in pc.value_counts(updates["kind"].combine_chunks()).to_pylist():
-            if entry["values"] not in _KIND_NAMES:
-                raise SessionDamaged(f"{where} has rows of kind {entry['values']}, which is unknown")
-            self._kinds[entry["values"]] = self._kinds.get(entry["values"], 0) + int(entry["counts"])
+        kinds = count_kinds(updates)
+        if unknown := sorted(kinds.keys() - _KIND_NAMES.keys()):
+            raise SessionDamaged(f"{where} has rows of kind {unknown[0]}, which is unknown")
+        self._kinds += kinds
         low, high = extent(updates["market"])
         if low < -1 or high >= self._markets:
             raise SessionDamaged(f"{where} refers to markets {low}..{high}, the market table has {self._markets} rows")
@@ -103,7 +104,7 @@ class Tally:
             manifest,
             markets=self._markets,
             updates=self._content.rows,
-            kinds=dict(sorted((_KIND_NAMES[kind], count) for kind, count in self._kinds.items())),
+            kinds=dict(sorted((kind_name(kind), count) for kind, count in self._kinds.items())),
             first_ns=min(self._times, default=0),
             last_ns=max(self._times, default=0),
             content=self._content.hexdigest(),
@@ -137,9 +138,16 @@ def entries_of(
     return found
 
 
-def computed(manifest: Manifest) -> dict[str, object]:
-    """What of a manifest is computed, never given."""
-    return {name: getattr(manifest, name) for name in _COMPUTED}
+def count_kinds(updates: pa.Table) -> Counter[int]:
+    """Rows by kind."""
+    return Counter(
+        {one["values"]: one["counts"] for one in pc.value_counts(updates["kind"].combine_chunks()).to_pylist()}
+    )
+
+
+def kind_name(kind: int) -> str:
+    """What a kind of row is called."""
+    return _KIND_NAMES.get(kind, f"unknown {kind}")
 
 
 def extent(column: pa.ChunkedArray) -> tuple[int, int]:

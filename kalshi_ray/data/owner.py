@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from kalshi_ray.data.backend import Backend
 from kalshi_ray.data.pieces import LOCK
-from kalshi_ray.errors import SessionBusy
+from kalshi_ray.errors import DataError, SessionBusy, StoreDown
 
 UNKNOWN_HOST = "an unknown machine"
 
@@ -75,6 +76,10 @@ def claim(backend: Backend, session_id: str, since: str) -> bytes:
             return mine
         except FileExistsError:
             content, owner = read_owner(backend, session_id)
+        except StoreDown:
+            with suppress(DataError):  # it may be there although we were not told
+                backend.take_away(session_id, LOCK, mine)
+            raise
         if owner is None:
             continue  # released in between
         if not owner.is_dead:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,14 +17,15 @@ import msgspec
 from kalshi_ray.data.backend import Backend
 from kalshi_ray.data.files import open_files
 from kalshi_ray.data.folder import FolderBackend
-from kalshi_ray.data.manifest import check_pieces, encode_manifest, read_manifest
-from kalshi_ray.data.owner import Owner, busy, claim, read_owner, release
+from kalshi_ray.data.manifest import check_pieces, count_kinds, encode_manifest, kind_name, read_manifest
+from kalshi_ray.data.owner import Owner, busy, check_held, claim, read_owner, release
 from kalshi_ray.data.pieces import DRAFT, LOCK, MANIFEST, MARKETS_FILE, is_litter, parts_among, raws_among
 from kalshi_ray.data.schema import UPDATES, Manifest
 from kalshi_ray.data.session import Session
-from kalshi_ray.data.writer import SessionWriter, erase, made_from_rows, write_manifest
+from kalshi_ray.data.writer import SessionWriter, erase, made_from_rows
 from kalshi_ray.errors import (
     DataError,
+    KalshiRayError,
     NothingToDo,
     SessionBusy,
     SessionDamaged,
@@ -45,6 +50,25 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     raw_bytes: int = 0  # of them, frames as received
     manifest: Manifest | None = None
     problem: str = ""  # why it is not finished, and what to do
+
+
+class Census(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session holds, counted from its rows."""
+
+    rows: int
+    kinds: dict[str, int]  # rows by core.tape.Kind name
+    parts: int
+    unreadable: list[str]  # parts whose kinds, or even rows, cannot be counted
+    bytes: int  # of all pieces
+    raw_bytes: int
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What is there while a session is ours to change."""
+
+    sizes: dict[str, int]  # of its pieces, without what crashes left
+    check: Callable[[], None]  # SessionBusy if the lock was taken from us: call before what cannot be undone
 
 
 class SessionStore:
@@ -131,13 +155,10 @@ class SessionStore:
 
     def recover(self, session_id: str) -> Manifest:
         """Finish a session whose writer died: every whole part is kept and the manifest made from its rows."""
-        self._sizes(session_id)
-        lock = self._claim(session_id)
-        try:
-            sizes = self._tidy(session_id)
+        with self.hold(session_id) as hold:
+            sizes = hold.sizes
             if MANIFEST in sizes:
                 self._backend.remove(session_id, DRAFT)
-                release(self._backend, session_id, lock)
                 return read_manifest(self._backend, session_id)
             draft = self._draft(session_id, sizes)
             if MARKETS_FILE not in sizes:
@@ -145,27 +166,48 @@ class SessionStore:
             note = "the writer stopped before its end; rows after the last whole part are lost"
             draft = msgspec.structs.replace(draft, unknowns=[*draft.unknowns, note], content="")
             manifest = made_from_rows(self._backend, draft, {})
-            write_manifest(self._backend, manifest, lock)
-        except (DataError, UsageError):
-            release(self._backend, session_id, lock)
-            raise
-        return manifest
+            hold.check()
+            self._backend.write(session_id, MANIFEST, encode_manifest(manifest))
+            self._backend.remove(session_id, DRAFT)
+            return manifest
 
-    def delete(self, session_id: str, *, expected_rows: int) -> None:
+    @contextmanager
+    def hold(self, session_id: str) -> Iterator[Hold]:
+        """Be the only one who changes a session until the block ends.
+
+        SessionBusy while another process writes it, UnknownName if there is none.
+        """
+        self._sizes(session_id)
+        lock = self._claim(session_id)
+        try:
+            check = partial(check_held, self._backend, session_id, lock)
+            yield Hold(sizes=self._tidy(session_id), check=check)
+        finally:
+            release(self._backend, session_id, lock)
+
+    def count(self, session_id: str) -> Census:
+        """What a session holds, counted from its rows, whatever a manifest says. UnknownName if there is none."""
+        return self._count(session_id, self._sizes(session_id))
+
+    def delete(self, session_id: str, *, expected_rows: int) -> Census:
         """Delete a session for good. `expected_rows` must be the number of updates counted in its parts."""
-        sizes = self._sizes(session_id)
+        self._sizes(session_id)
         try:
             lock = self._claim(session_id)
         except StoreFull:  # a store that is full must not keep anybody from making room
             lock = b""
-        rows = self._countable_rows(session_id, sizes)
-        if rows != expected_rows:
+        try:
+            held = self._count(session_id, self._backend.sizes(session_id))
+            if held.rows != expected_rows:
+                raise UsageError(
+                    f"session {session_id!r} holds {held.rows:,} updates, not {expected_rows:,}: nothing was deleted",
+                    remedy=f"Give {held.rows} to delete it",
+                )
+        except KalshiRayError:
             release(self._backend, session_id, lock)
-            raise UsageError(
-                f"session {session_id!r} holds {rows:,} updates, not {expected_rows:,}: nothing was deleted",
-                remedy=f"Give {rows} to delete it",
-            )
+            raise
         erase(self._backend, session_id)
+        return held
 
     def unlock(self, session_id: str, *, host: str) -> Owner:
         """Take the lock from a writer on another machine that is certainly gone; `host` must be that machine.
@@ -243,6 +285,23 @@ class SessionStore:
             problem = f"{died or never}. Recover it ({rows:,} updates are whole) or delete it"
         draft = read_manifest(self._backend, session_id, DRAFT) if DRAFT in sizes else None
         return _line(session_id, sizes, state, rows, draft, problem)
+
+    def _count(self, session_id: str, sizes: dict[str, int]) -> Census:
+        kinds: Counter[int] = Counter()
+        unreadable = []
+        for name in parts_among(sizes):
+            try:
+                kinds += count_kinds(self._backend.read_table(session_id, name, UPDATES, columns=["kind"]))
+            except SessionDamaged:
+                unreadable.append(name)
+        return Census(
+            rows=self._countable_rows(session_id, sizes),
+            kinds={kind_name(kind): count for kind, count in sorted(kinds.items())},
+            parts=len(parts_among(sizes)),
+            unreadable=unreadable,
+            bytes=sum(sizes.values()),
+            raw_bytes=sum(sizes[name] for name in raws_among(sizes)),
+        )
 
     def _countable_rows(self, session_id: str, sizes: dict[str, int]) -> int:
         """Updates in the parts that can be read, whatever any manifest says."""

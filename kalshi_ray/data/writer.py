@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from kalshi_ray.data.backend import Backend
 from kalshi_ray.data.content import check_whole
-from kalshi_ray.data.manifest import count_rows, encode_manifest, entries_of, extent, stored_parts
+from kalshi_ray.data.manifest import COMPUTED, count_rows, encode_manifest, entries_of, extent, stored_parts
 from kalshi_ray.data.owner import check_held, release
 from kalshi_ray.data.parquet import ROW_GROUP, check_columns, decode_table, empty_table, encode_table
 from kalshi_ray.data.pieces import (
@@ -27,10 +27,8 @@ from kalshi_ray.data.schema import MARKETS, TRUTH, UPDATES, FileEntry, Manifest
 from kalshi_ray.errors import DataError, SessionDamaged, UsageError
 from kalshi_ray.telemetry import Progress
 
-# What a writer is told of a session; everything else of a manifest is its name or computed from the rows.
-DESCRIBED = frozenset(Manifest.__struct_fields__) - {
-    *("id", "schema_version", "markets", "updates", "kinds", "first_ns", "last_ns", "content", "files"),
-}
+# What a writer is told of a session; everything else of a manifest is its name or computed.
+DESCRIBED = frozenset(Manifest.__struct_fields__) - {"id", "schema_version", "files", *COMPUTED}
 
 
 class SessionWriter:
@@ -52,7 +50,9 @@ class SessionWriter:
         self._claim = claim
         self._is_resumed = sizes is not None
         self._entries: dict[str, FileEntry] = {}
-        self._parts = len(stored_parts(backend, self.id, sizes or {}))
+        parts = stored_parts(backend, self.id, sizes or {})
+        self._parts = len(parts)
+        self._rows = sum(backend.rows(self.id, name, UPDATES) for name in parts)
         self._raws = set(raws_among(sizes or {}))
         held = MARKETS_FILE in (sizes or {})
         self._markets = backend.read_table(self.id, MARKETS_FILE, MARKETS) if held else empty_table(MARKETS)
@@ -61,6 +61,7 @@ class SessionWriter:
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         self._truth: list[pa.Buffer] = []
+        self._finished: Manifest | None = None
         self._is_open = True
 
     @property
@@ -72,6 +73,11 @@ class SessionWriter:
     def parts(self) -> int:
         """Parts of updates that are stored."""
         return self._parts
+
+    @property
+    def rows(self) -> int:
+        """Updates that are stored."""
+        return self._rows
 
     @property
     def market_rows(self) -> int:
@@ -166,6 +172,14 @@ class SessionWriter:
         SessionDamaged if the draft promised another identity, as that of a copy does.
         """
         self._check_open()
+        if self._finished is None:
+            self._finished = self._finish(progress)
+        self._backend.remove(self.id, DRAFT)
+        release(self._backend, self.id, self._claim)
+        self._is_open = False
+        return self._finished
+
+    def _finish(self, progress: Progress | None) -> Manifest:
         if not self._has_markets:
             raise DataError(f"session {self.id!r} has no market table", remedy="Call add_markets first")
         self.flush()
@@ -174,8 +188,7 @@ class SessionWriter:
             self._put_table(TRUTH_FILE, self._truth_tables(), TRUTH)
         manifest = made_from_rows(self._backend, self._manifest, self._entries, progress)
         self._check_held()
-        write_manifest(self._backend, manifest, self._claim)
-        self._is_open = False
+        self._backend.write(self.id, MANIFEST, encode_manifest(manifest))
         return manifest
 
     def close(self) -> None:
@@ -233,6 +246,7 @@ class SessionWriter:
         self._check_held()
         self._put_table(part_name(self._parts), [table], UPDATES)
         self._parts += 1
+        self._rows += table.num_rows
 
     def _truth_tables(self) -> Iterator[pa.Table]:
         return (decode_table(buffer) for buffer in self._truth)
@@ -255,13 +269,6 @@ def made_from_rows(
             remedy="It is not a true copy: delete it and copy again",
         )
     return msgspec.structs.replace(made, files=entries_of(backend, manifest.id, sizes, known))
-
-
-def write_manifest(backend: Backend, manifest: Manifest, claim: bytes) -> None:
-    """Make the session finished: the manifest last and at once, then drop draft and lock."""
-    backend.write(manifest.id, MANIFEST, encode_manifest(manifest))
-    backend.remove(manifest.id, DRAFT)
-    release(backend, manifest.id, claim)
 
 
 def erase(backend: Backend, session_id: str) -> None:
