@@ -14,6 +14,7 @@ from kalshi_ray.exchange.resync import Resync
 from kalshi_ray.exchange.subscription import State, Subscription, Word
 from kalshi_ray.wire.commands import (
     Action,
+    Channel,
     Code,
     Command,
     ListSubscriptions,
@@ -66,7 +67,7 @@ class Ended(msgspec.Struct, frozen=True):
     """A subscription is over: what its sid said is of the past."""
 
     sid: int
-    has_books: bool
+    channel: Channel
 
 
 class Conversation:
@@ -75,6 +76,8 @@ class Conversation:
     def __init__(self, settings: FeedSettings) -> None:
         self.subscriptions = [Subscription(channel, settings) for channel in settings.channels]
         self.by_sid: dict[int, Subscription] = {}
+        self.has_acted = False  # `commands` did something the last time
+        self._trades = next((one for one in self.subscriptions if one.channel is Channel.TRADE), None)
         self.resync = Resync(settings)
         self.events: list[Dead | Missing] = []
         self.ended: list[Ended] = []
@@ -106,17 +109,32 @@ class Conversation:
 
     def commands(self, now_ns: int) -> list[bytes]:
         """What is to be sent now."""
-        self._time_out(now_ns)
+        gave_up = self._time_out(now_ns)
         found = []
         while (chosen := self._due(now_ns)) is not None and self._budget.take(now_ns):
             found.append(write_command(self._command(*chosen, now_ns)))
+        self.has_acted = bool(gave_up or found or self.ended or self.events or self.parted)
         return found
+
+    @property
+    def has_prints(self) -> bool:
+        """Whether the prints come that books need, or never will."""
+        trades = self._trades if self._settings.books_need_trades else None
+        return trades is None or trades.state in (State.LIVE, State.REFUSED)
+
+    def _must_wait(self, one: Subscription) -> bool:
+        """Whether a book is not to be asked for yet, because prints of its market could be missed after it came."""
+        trades = self._trades
+        if trades is None or not (one.has_books and self._settings.books_need_trades):
+            return False
+        joins = any(each.subscription is trades and each.aim is _Aim.JOIN for each in self._pending.values())
+        return not self.has_prints or bool(trades.to_join) or joins
 
     def _due(self, now_ns: int) -> tuple[_Aim, Subscription | None] | None:
         for one in self.subscriptions:
             if now_ns < one.not_before_ns:
                 continue
-            if one.state is State.IDLE and one.can_ask:
+            if one.state is State.IDLE and one.can_ask and not self._must_wait(one):
                 return _Aim.ASK, one
             if one.state is not State.LIVE:
                 continue
@@ -124,6 +142,8 @@ class Conversation:
                 return _Aim.LEAVE, one
             if one.to_leave:
                 return _Aim.PART, one
+            if self._must_wait(one):
+                continue
             if one.to_join:
                 return _Aim.JOIN, one
             if one.has_books and self.resync.due(now_ns, 1):
@@ -178,7 +198,8 @@ class Conversation:
         self.resync.ask(tickers, now_ns)
         return Action.SNAPSHOT, tickers
 
-    def _time_out(self, now_ns: int) -> None:
+    def _time_out(self, now_ns: int) -> bool:
+        """Give up the commands that were not answered in time. Whether there were any."""
         late = [id for id, one in self._pending.items() if one.deadline_ns <= now_ns]
         for id in late:
             pending = self._pending.pop(id)
@@ -194,6 +215,7 @@ class Conversation:
             elif pending.aim is _Aim.JOIN and one.state is State.LIVE:
                 # A known book was joined, whatever became of the answer.
                 one.again(t for t in pending.tickers if not one.has_books or t in self.resync)
+        return bool(late)
 
     # -- what the exchange says
 
@@ -315,7 +337,7 @@ class Conversation:
     def _finish(self, one: Subscription, word: Word) -> None:
         if one.sid:
             del self.by_sid[one.sid]
-            self.ended.append(Ended(one.sid, one.has_books))
+            self.ended.append(Ended(one.sid, one.channel))
         if one.has_books:
             self.resync.clear()
         for id in [id for id, each in self._pending.items() if each.subscription is one]:

@@ -11,19 +11,19 @@ A book is known from its snapshot to the next doubt: a missing frame makes every
 fresh snapshots are asked for. Frames are never put back in order: TCP keeps their order, so a frame that comes late was
 missing when the next one came; it is then ignored as a duplicate, and the snapshots make up for it.
 
-`receive_many` is the fast way: it gives rows instead of messages, in `rows`, where gaps stand in their place.
+`receive_many` is the fast way: it gives rows instead of messages, in `rows`, where gaps stand in their place. Where
+books need trades, a print that may be missing is a gap too, and no book is asked for before the prints come.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kalshi_ray.core.tape import GapCause, Kind
-from kalshi_ray.core.units import Side
 from kalshi_ray.errors import UnknownName, UsageError, WireError
 from kalshi_ray.exchange.books import Books, RowBuffer
 from kalshi_ray.exchange.conversation import Conversation
@@ -32,7 +32,7 @@ from kalshi_ray.exchange.feed_settings import MARKETS_MOST, FeedSettings, nanose
 from kalshi_ray.exchange.subscription import State, Subscription
 from kalshi_ray.wire.codec import Codec
 from kalshi_ray.wire.commands import Channel
-from kalshi_ray.wire.fast import BOOK_FRAMES, TRADE_FRAMES, Batch, FastReader, Followed, Names
+from kalshi_ray.wire.fast import BOOK_FRAMES, TICKER_FRAMES, TRADE_FRAMES, Batch, FastReader, Followed, Names
 from kalshi_ray.wire.messages import (
     Acknowledged,
     BookDelta,
@@ -46,27 +46,38 @@ from kalshi_ray.wire.messages import (
     Unknown,
     Unsubscribed,
 )
-from kalshi_ray.wire.rows import ALL, ROW, cells_of
+from kalshi_ray.wire.rows import ALL, ROW, cells_of, gap_rows
 from kalshi_ray.wire.sequence import Order, SequenceTracker
 from kalshi_ray.wire.trading import StreamMessage, TickerMessage
 
 _CARRIES = {Channel.BOOK: BOOK_FRAMES, Channel.TRADE: TRADE_FRAMES}
 _LARGEST = 2**63 - 1  # of a row
-_GAP_CAUSES = {Cause.LOST: GapCause.RECONNECT}  # otherwise SEQUENCE
 
 
 class Feed:
     """Subscriptions, sequence and books of one connection. `counts` says how often what was ignored, by name."""
 
-    def __init__(self, settings: FeedSettings | None = None, tickers: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: FeedSettings | None = None,
+        tickers: Iterable[str] = (),
+        *,
+        sids: Mapping[Channel, int] | None = None,
+    ) -> None:
+        """`sids`: what rows say by channel, instead of the numbers that the exchange gave."""
         self.settings = settings or FeedSettings()
         self.codec = Codec(use_yes_price=self.settings.use_yes_price)
         self.names = Names()  # index of each ticker, as in `market` of the rows
         self.books = Books(self.names)
         self.rows = RowBuffer()
         self.counts: Counter[str] = Counter()
+        self.acts = 0  # how often `due` did something; where it did nothing, it need not have been called
+        self.aside: list[int] = []  # of the last `receive_many`: the frames that the codec read
+        self._sids = sids or {}
+        self._follows = _CARRIES | dict.fromkeys(self.settings.unread, TICKER_FRAMES)
         self._conversation = Conversation(self.settings)
         self._books_of = next((one for one in self._conversation.subscriptions if one.has_books), None)
+        self._needed = Channel.TRADE if self.settings.books_need_trades else None
         self._tracker = SequenceTracker()
         self._reader = FastReader(self.names, use_yes_price=self.settings.use_yes_price)
         self._tickers: dict[str, int] = {}
@@ -97,10 +108,12 @@ class Feed:
         """Commands to send now. A connection that was silent for too long counts as lost from here on."""
         if self._online and now_ns - self._heard_ns > self._silence_ns:
             self.counts["silences"] += 1
+            self.acts += 1
             self._lose(now_ns)
         if not self._online:
             return []
         commands = self._conversation.commands(now_ns)
+        self.acts += self._conversation.has_acted
         self._follow_up(now_ns)
         return commands
 
@@ -121,6 +134,11 @@ class Feed:
     def tickers(self) -> tuple[str, ...]:
         """The markets of the feed."""
         return tuple(self._tickers)
+
+    @property
+    def known_books(self) -> int:
+        """How many of their books are known."""
+        return int(self.books.known(np.fromiter(self._tickers.values(), np.int64)).sum())
 
     def add(self, tickers: Iterable[str]) -> None:
         """Have these markets too; the commands come with `due`."""
@@ -186,9 +204,11 @@ class Feed:
         if len(frames) != len(times):
             raise UsageError(f"{len(frames)} frames and {len(times)} times")
         batch, events, at = Batch(frames, times), list[FeedEvent](), 0
+        self.aside = []
         while at < len(batch):
             first, at = at, self._take(batch, at, events)
             if at < len(batch) and not (self._reader.is_full and at > first):
+                self.aside.append(at)
                 found = self._receive(frames[at], int(times[at]))
                 events += [one for one in found if not _is_row(one)]
                 at += 1
@@ -198,10 +218,11 @@ class Feed:
         """Frames from `first` on by the fast path; return the first that it left."""
         if not self._online:
             return first
+        takes_books = self._conversation.has_prints
         self._reader.follow(
-            Followed(sid, self._tracker.last(sid), _CARRIES[one.channel])
+            Followed(sid, self._tracker.last(sid), self._follows[one.channel], self._sids.get(one.channel, 0))
             for sid, one in self._conversation.by_sid.items()
-            if one.state is State.LIVE and one.channel in _CARRIES
+            if one.state is State.LIVE and one.channel in self._follows and (takes_books or not one.has_books)
         )
         following = self._reader.read(batch, first)
         if following > first:
@@ -263,11 +284,9 @@ class Feed:
         if verdict.order is Order.GAP:
             self.counts["gaps"] += 1
             self.counts["frames missing"] += verdict.missing
-            if one.has_books:
-                self._lose_books(message.sid, Cause.GAP, now_ns)
-                self._conversation.resync.lose(list(one.joined), now_ns)
-            else:
+            if not one.has_books:
                 self._events.append(Missed(channel=one.channel, sid=message.sid, frames=verdict.missing))
+            self._break(one.channel, message.sid, Cause.GAP, now_ns)
         return True
 
     def _carry(self, message: StreamMessage, now_ns: int) -> bool:
@@ -283,6 +302,9 @@ class Feed:
         ):
             self.counts["frames of other markets"] += 1
             return False
+        if one is not None and one.has_books and not self._conversation.has_prints:
+            self.counts["frames of books without their prints"] += 1
+            return False
         if not isinstance(message, BookDelta | BookSnapshot | Trade):
             return True
         if isinstance(message, Trade) != (one is None or not one.has_books):
@@ -291,12 +313,12 @@ class Feed:
         return self._carry_rows(message, now_ns)
 
     def _carry_rows(self, message: BookDelta | BookSnapshot | Trade, now_ns: int) -> bool:
-        market = self.names.find(message.ticker)
+        market, channel = self.names.find(message.ticker), self._conversation.by_sid[message.sid].channel
         if market < 0:
             market = self.names.enter(message.ticker)
             self._want(market, is_ours=False)
         exch_ns = message.exch_ns if 0 <= message.exch_ns <= _LARGEST else 0
-        where = market, now_ns, exch_ns, message.sid, message.seq
+        where = market, now_ns, exch_ns, self._sids.get(channel, message.sid), message.seq
         early = self.books.early
         self._apply(np.array([(*where, *cells) for cells in cells_of(message)], ROW), now_ns)
         return self.books.early == early
@@ -325,16 +347,26 @@ class Feed:
             else:
                 self._conversation.resync.answered(ticker)
 
-    def _lose_books(self, sid: int, cause: Cause, now_ns: int) -> None:
-        """Every book of a subscription is unknown from here on."""
+    def _break(self, channel: Channel, sid: int, cause: Cause, now_ns: int) -> None:
+        """Frames of a subscription are missing: GAP rows, and unknown books where they are touched."""
+        books, broken = self._books_of, [(channel, sid)]
+        if books is None or not (books.channel is channel or channel is self._needed):
+            return
+        if channel is self._needed and books.sid and cause is not Cause.LOST:
+            broken.append((books.channel, books.sid))
+        told = [self._sids.get(*one) for one in broken]
+        why = GapCause.RECONNECT if cause is Cause.LOST else GapCause.SEQUENCE
+        self.rows.append(gap_rows([(ALL, one) for one in told], now_ns, why))
+        if broken[-1][0] is not books.channel:
+            return
         markets = np.fromiter(self._tickers.values(), np.int64)
         known = self.books.known(markets)
         tickers = tuple(ticker for ticker, was_known in zip(self._tickers, known.tolist()) if was_known)
         self.books.forget(markets)
-        why = _GAP_CAUSES.get(cause, GapCause.SEQUENCE)
-        self.rows.append(np.array([(ALL, now_ns, 0, sid, 0, Kind.GAP, Side.NONE, 0, why, Side.NONE, 0)], ROW))
+        if books.sid:
+            self._conversation.resync.lose(list(books.joined), now_ns)
         if tickers:
-            self._events.append(Stale(tickers=tickers, cause=cause, sid=sid))
+            self._events.append(Stale(tickers=tickers, cause=cause, sid=told[-1]))
 
     def _follow_up(self, now_ns: int) -> None:
         """What the conversation left to do: subscriptions that ended, and events."""
@@ -342,8 +374,7 @@ class Feed:
         ended, conversation.ended = conversation.ended, []
         for one in ended:
             self._tracker.forget(one.sid)
-            if one.has_books:
-                self._lose_books(one.sid, Cause.DEAD, now_ns)
+            self._break(one.channel, one.sid, Cause.DEAD, now_ns)
         for ticker in conversation.parted:
             if ticker in self._tickers:
                 self._want(self._tickers[ticker], is_ours=True)
@@ -353,8 +384,9 @@ class Feed:
 
     def _lose(self, now_ns: int) -> None:
         self._online = False
-        if self._books_of is not None and self._books_of.sid:
-            self._lose_books(self._books_of.sid, Cause.LOST, now_ns)
+        for one in self._conversation.subscriptions:
+            if one.sid:
+                self._break(one.channel, one.sid, Cause.LOST, now_ns)
         self._conversation.lose()
         self._tracker.forget()
 

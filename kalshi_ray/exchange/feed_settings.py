@@ -31,6 +31,8 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     channels: tuple[Channel, ...] = (Channel.BOOK, Channel.TRADE)
     all_markets: tuple[Channel, ...] = ()  # of them: trades or tickers of every market, not of the feed's alone
+    unread: tuple[Channel, ...] = ()  # of them: the ticker, where its frames are passed over
+    books_need_trades: bool = False  # a book is known only while no print of its market can have been missed
     use_yes_price: bool = True  # always said, because the exchange's default will flip
     silence_s: float = 27.5  # without a frame or a ping the connection counts as lost; a ping comes every 10 s
     answer_s: float = 5.0  # for a command to be answered
@@ -62,6 +64,12 @@ class FeedSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
                 f"feed.all_markets holds {', '.join(unfit)}, which must be a channel of the feed that may go without"
                 " tickers: trade or ticker"
             )
+        if unfit := [c.value for c in self.unread if c not in self.channels or c is not Channel.TICKER]:
+            raise ConfigError(
+                f"feed.unread holds {', '.join(unfit)}; of the feed's channels only a ticker may be unread"
+            )
+        if self.books_need_trades and not {Channel.BOOK, Channel.TRADE} <= set(self.channels):
+            raise ConfigError("feed.books_need_trades needs the channels orderbook_delta and trade")
 
     def names_markets(self, channel: Channel) -> bool:
         """Whether the subscription to a channel lists the feed's tickers."""

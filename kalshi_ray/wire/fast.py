@@ -16,9 +16,16 @@ from numpy.typing import NDArray
 from kalshi_ray.core.jit import as_rows
 from kalshi_ray.wire.rows import ROW
 from kalshi_ray.wire.scan import FRAME, LEVELS_MOST, place_names
-from kalshi_ray.wire.scan_frames import BOOK_FRAMES, ROWS_MOST, SUBSCRIPTION, TRADE_FRAMES, scan_frames
+from kalshi_ray.wire.scan_frames import (
+    BOOK_FRAMES,
+    ROWS_MOST,
+    SUBSCRIPTION,
+    TICKER_FRAMES,
+    TRADE_FRAMES,
+    scan_frames,
+)
 
-__all__ = ["BOOK_FRAMES", "TRADE_FRAMES", "Batch", "FastReader", "Followed", "Names", "SID_MOST"]
+__all__ = ["BOOK_FRAMES", "SID_MOST", "TICKER_FRAMES", "TRADE_FRAMES", "Batch", "FastReader", "Followed", "Names"]
 
 SID_MOST = 2**31 - 1  # of a row
 
@@ -95,7 +102,8 @@ class Followed(NamedTuple):
 
     sid: int
     last: int
-    carries: int  # BOOK_FRAMES | TRADE_FRAMES
+    carries: int  # BOOK_FRAMES, TRADE_FRAMES or TICKER_FRAMES, which are passed over
+    told: int = 0  # sid of its rows; 0: its own
 
 
 class FastReader:
@@ -116,7 +124,7 @@ class FastReader:
 
     def follow(self, subscriptions: Iterable[Followed]) -> None:
         """Take the frames of these subscriptions from now on."""
-        known = [one for one in subscriptions if one.sid <= SID_MOST]
+        known = [one._replace(told=one.told or one.sid) for one in subscriptions if one.sid <= SID_MOST]
         self._followed = as_rows(np.array(known, SUBSCRIPTION))
 
     def followed(self) -> list[tuple[int, int]]:

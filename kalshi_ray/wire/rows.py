@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kalshi_ray.core.tape import Kind
+from kalshi_ray.core.tape import GapCause, Kind
 from kalshi_ray.core.units import Side
 from kalshi_ray.wire.messages import BookDelta, BookSnapshot, Trade
 
@@ -30,6 +32,16 @@ ALL = -1
 BLOCK = 1  # bit of `flags`: a block trade
 
 Cells = tuple[int, int, int, int, int, int]  # kind, side, price, size, taker, flags
+
+
+def gap_rows(places: Iterable[tuple[int, int]], now_ns: int, cause: GapCause) -> NDArray[Any]:
+    """A GAP row for each (market, sid): what is known of it ends here. ROW records."""
+    return np.array([(*_where(place, now_ns), Kind.GAP, Side.NONE, 0, cause, Side.NONE, 0) for place in places], ROW)
+
+
+def _where(place: tuple[int, int], now_ns: int) -> tuple[int, int, int, int, int]:
+    market, sid = place
+    return market, now_ns, 0, sid, 0
 
 
 def cells_of(message: BookSnapshot | BookDelta | Trade) -> Iterator[Cells]:

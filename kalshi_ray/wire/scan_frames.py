@@ -23,11 +23,13 @@ from kalshi_ray.wire.scan import (
     read_price,
     read_ticker,
     read_word,
+    skip_plain,
     skip_text,
 )
 
-BOOK_FRAMES, TRADE_FRAMES = 1, 2  # bits: what a subscription carries, what is wanted of a market
-SUBSCRIPTION = np.dtype([("sid", np.int64), ("last", np.int64), ("carries", np.int64)], align=True)
+# Bits: what a subscription carries, and the first two: what is wanted of a market.
+BOOK_FRAMES, TRADE_FRAMES, TICKER_FRAMES = 1, 2, 4
+SUBSCRIPTION = np.dtype([("sid", np.int64), ("last", np.int64), ("carries", np.int64), ("told", np.int64)], align=True)
 ROWS_MOST = 2 * scan.LEVELS_MOST + 1  # of one frame
 
 _TS_MOST = 9_000_000_000  # seconds whose nanoseconds fit
@@ -45,6 +47,8 @@ _MAY = _ENVELOPE | _bits(scan.SENDING, scan.ID, scan.TS, scan.TS_MS)
 _DELTA_NEEDS = _ENVELOPE | _bits(scan.SIDE, scan.PRICE, scan.DELTA)
 _DELTA_MAY = _MAY | _DELTA_NEEDS | _bits(scan.MARKET_ID)
 _SNAPSHOT_MAY = _MAY | _bits(scan.MARKET_ID, scan.YES_LADDER, scan.NO_LADDER)
+_TICKER_NEEDS = _bits(scan.TYPE, scan.SID, scan.MSG)
+_TICKER_MAY = _TICKER_NEEDS | _bits(scan.SENDING)
 _TRADE_NEEDS = _ENVELOPE | _bits(scan.COUNT)
 _TRADE_MAY = (
     _MAY
@@ -147,6 +151,12 @@ def _read_body(text, at, stop, frame, names, starts, slots, ladders):
 
 
 @kernel
+def _is_ticker(frame):
+    """Whether the type was read, and is that of a frame which only says what the books and prints say."""
+    return _has(frame, scan.TYPE) and frame.values[scan.TYPE] == scan.TICKER_FRAME
+
+
+@kernel
 def _read_frame(text, at, stop, frame, names, starts, slots, ladders):
     """Everything between `at` and `stop`: one object and blanks."""
     frame.seen = 0
@@ -162,7 +172,9 @@ def _read_frame(text, at, stop, frame, names, starts, slots, ladders):
         if at == ASIDE:
             return ASIDE
         code = int(frame.number)
-        if code == scan.MSG:
+        if code == scan.MSG and _is_ticker(frame):
+            at = skip_plain(text, at, stop, frame)
+        elif code == scan.MSG:
             at = _read_body(text, at, stop, frame, names, starts, slots, ladders)
         else:
             at = _read_value(text, at, stop, code, frame, names, starts, slots, ladders)
@@ -306,22 +318,42 @@ def _subscription_of(frame, subscriptions, wanted):
 
 
 @kernel
+def _is_passed_over(frame, subscriptions):
+    """Whether a frame without rows belongs to a subscription that nobody reads."""
+    if frame.seen & _TICKER_NEEDS != _TICKER_NEEDS or frame.seen | _TICKER_MAY != _TICKER_MAY:
+        return False
+    for at in range(len(subscriptions)):
+        if subscriptions[at].sid == frame.values[scan.SID]:
+            return subscriptions[at].carries == TICKER_FRAMES
+    return False
+
+
+@kernel
 def scan_frames(
     text, ends, times, first, use_yes_price, subscriptions, wanted, names, starts, slots, ladders, frame, rows
 ):
     """Rows of the frames from `first` on; return the first that must step aside or finds no room, or their number.
 
     Frame i is `text[ends[i]:ends[i + 1]]`, received at `times[i]`. `subscriptions` are SUBSCRIPTION records, whose
-    `last` moves on; `wanted` has the bits of each market.
+    `last` moves on and whose rows are of sid `told`; `wanted` has the bits of each market.
     """
     for at in range(first, len(ends) - 1):
         if len(rows) - frame.rows < ROWS_MOST:
             return at
         end = _read_frame(text, int(ends[at]), int(ends[at + 1]), frame, names, starts, slots, ladders)
-        if end == ASIDE or frame.seen & _ENVELOPE != _ENVELOPE:
+        if end == ASIDE:
+            return at
+        if _is_ticker(frame):
+            if not _is_passed_over(frame, subscriptions):
+                return at
+            continue
+        if frame.seen & _ENVELOPE != _ENVELOPE:
             return at
         subscription = _subscription_of(frame, subscriptions, wanted)
-        if subscription == ASIDE or not _write(rows, frame, int(times[at]), use_yes_price, ladders):
+        if subscription == ASIDE:
+            return at
+        frame.values[scan.SID] = subscriptions[subscription].told
+        if not _write(rows, frame, int(times[at]), use_yes_price, ladders):
             return at
         subscriptions[subscription].last += 1
     return len(ends) - 1

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
@@ -76,14 +76,17 @@ class Stream(Generic[E]):
         settings: ExchangeSettings,
         feeds: Sequence[Converses[E]],
         chance: random.Random,
+        *,
+        clock: Callable[[], int] = time.time_ns,
     ) -> None:
+        """`clock` says when frames came; signatures and answers go by the clock of the machine."""
         if signer is None:
             raise AuthenticationFailed(
                 "a stream needs a key, for public channels too", remedy="Set exchange.key_id and a private key"
             )
         self.dials = 0
         self._address, self._signer, self._settings = address, signer, settings
-        self._feeds, self._backoff = feeds, Backoff(settings, chance)
+        self._feeds, self._backoff, self._clock = feeds, Backoff(settings, chance), clock
         self._frames: asyncio.Queue[Sequence[E] | None] = asyncio.Queue(settings.buffered_frames)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closed = False
@@ -167,7 +170,7 @@ class Stream(Generic[E]):
                 cause = self._refused(problem)
             except (OSError, TimeoutError, WebSocketException, EOFError) as problem:
                 cause = str(problem) or type(problem).__name__
-            await self._hand_out(feed.lost(time.time_ns()))
+            await self._hand_out(feed.lost(self._clock()))
             failures = 1 if time.monotonic() - began > self._settings.most_backoff_s else failures + 1
             if not was_up and failures >= self._settings.attempts:
                 raise ExchangeDown(f"no stream from {self._host}: {cause}", remedy="`kalshi-ray doctor` says why")
@@ -193,7 +196,7 @@ class Stream(Generic[E]):
 
     async def _listen(self, socket: ClientConnection, feed: Converses[E], wake: asyncio.Event) -> None:
         """Until the connection is gone, which raises, or the feed gives it up, which does not."""
-        for command in feed.connect(time.time_ns()):
+        for command in feed.connect(self._clock()):
             await socket.send(command, text=True)
         loop = asyncio.get_running_loop()
         both = {loop.create_task(self._read(socket, feed)), loop.create_task(self._tend(socket, feed, wake))}
@@ -212,7 +215,7 @@ class Stream(Generic[E]):
     async def _read(self, socket: ClientConnection, feed: Converses[E]) -> None:
         while True:
             raw = await socket.recv(decode=False)
-            await self._hand_out(feed.receive(raw, time.time_ns()))
+            await self._hand_out(feed.receive(raw, self._clock()))
 
     async def _tend(self, socket: ClientConnection, feed: Converses[E], wake: asyncio.Event) -> None:
         """Send what is due, now and again, and whenever woken, as long as the feed counts on the connection."""
@@ -220,8 +223,8 @@ class Stream(Generic[E]):
         while feed.is_online:
             if socket.latency != latency:
                 latency = socket.latency
-                feed.heard(time.time_ns())
-            for command in feed.due(time.time_ns()):
+                feed.heard(self._clock())
+            for command in feed.due(self._clock()):
                 await socket.send(command, text=True)
             await self._hand_out(feed.take_events())
             with contextlib.suppress(TimeoutError):
