@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kalshi_ray.cli import importing, reading
-from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
+from kalshi_ray.cli import importing, keeping, reading
+from kalshi_ray.cli.options import AsJson, ConfigFile, settings_command, settings_of
 from kalshi_ray.cli.output import emit_json, minute, print_manifest, progress_bar, say, show, table
-from kalshi_ray.errors import UsageError
 
 if TYPE_CHECKING:
     from kalshi_ray.data.store import SessionStore, SessionSummary
@@ -23,6 +22,7 @@ SYNTH_ALIASES = {
 app = typer.Typer(help="Recorded, imported and generated order books.", no_args_is_help=True)
 reading.add_to(app)
 importing.add_to(app)
+keeping.add_to(app)
 
 
 @app.command("list", cls=settings_command())
@@ -39,8 +39,9 @@ def list_sessions(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson
     if not found:
         say(f"no sessions in {opened.url}. Next: kalshi-ray sessions synth, or kalshi-ray sessions import")
         return
-    columns = ("session", "state", "source", "markets", "updates", "from", "to", "depth", "sizes", "MB", "note")
-    show(table(f"Sessions in {opened.url}", columns, map(_row, found), right=("markets", "updates", "MB")))
+    sizes = ("MB", "raw MB")
+    columns = ("session", "state", "source", "markets", "updates", "from", "to", "depth", "sizes", *sizes, "note")
+    show(table(f"Sessions in {opened.url}", columns, map(_row, found), right=("markets", "updates", *sizes)))
 
 
 @app.command("synth", cls=settings_command("synth", aliases=SYNTH_ALIASES))
@@ -88,38 +89,6 @@ def _recorded(folder: Path | None) -> Path:
     return folder or Path()
 
 
-@app.command("delete", cls=settings_command())
-def delete(
-    ctx: typer.Context,
-    session: SessionId,
-    rows: Annotated[int | None, typer.Option("--rows", help="Updates that the session holds, as a safeguard.")] = None,
-    config: ConfigFile = None,
-) -> None:
-    """Delete a session for good. The number of its updates must be given, so that nothing is deleted by mistake.
-
-    Example: kalshi-ray sessions delete demo --rows 120000
-    """
-    opened = _store(ctx, config)
-    if rows is None:
-        counted = opened.summary(session).rows
-        raise UsageError(f"session {session!r} holds {counted:,} updates", remedy=f"Delete it with --rows {counted}")
-    opened.delete(session, expected_rows=rows)
-    say(f"deleted {session} with {rows:,} updates")
-
-
-@app.command("recover", cls=settings_command())
-def recover(ctx: typer.Context, session: SessionId, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Finish a session whose writer died: every whole file is kept.
-
-    Example: kalshi-ray sessions recover live-0412
-    """
-    manifest = _store(ctx, config).recover(session)
-    if as_json:
-        emit_json(manifest)
-        return
-    say(f"{session} is finished: {manifest.updates:,} updates of {manifest.markets:,} markets are whole")
-
-
 def _store(ctx: typer.Context, config: Path | None) -> SessionStore:
     from kalshi_ray.data.store import open_store
 
@@ -127,9 +96,10 @@ def _store(ctx: typer.Context, config: Path | None) -> SessionStore:
 
 
 def _row(found: SessionSummary) -> tuple[object, ...]:
+    sizes = found.bytes / 1e6, found.raw_bytes / 1e6 if found.raw_bytes else None
     manifest = found.manifest
     if manifest is None:
-        return found.id, found.state, "", None, found.rows, "", "", "", "", found.bytes / 1e6, found.problem
+        return found.id, found.state, "", None, found.rows, "", "", "", "", *sizes, found.problem
     first, last = minute(manifest.first_ns), minute(manifest.last_ns)
     return (
         found.id,
@@ -141,6 +111,6 @@ def _row(found: SessionSummary) -> tuple[object, ...]:
         last,
         manifest.depth,
         manifest.sizes,
-        found.bytes / 1e6,
+        *sizes,
         found.problem,
     )

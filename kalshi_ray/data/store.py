@@ -209,6 +209,11 @@ class SessionStore:
         erase(self._backend, session_id)
         return held
 
+    def owner(self, session_id: str) -> Owner | None:
+        """Who writes a session; None if nobody does. UnknownName if there is none."""
+        self._sizes(session_id)
+        return read_owner(self._backend, session_id)[1]
+
     def unlock(self, session_id: str, *, host: str) -> Owner:
         """Take the lock from a writer on another machine that is certainly gone; `host` must be that machine.
 
