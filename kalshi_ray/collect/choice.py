@@ -1,4 +1,4 @@
-"""Which of the listed markets are recorded: filters in a fixed order, the busiest first, and what each filter dropped."""
+"""Which of the listed markets are recorded: filters in a fixed order, the busiest first, and what each dropped."""
 
 from __future__ import annotations
 
@@ -48,6 +48,22 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     market: Market
     event: Event
     series: Series
+
+
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What the exchange says of markets now."""
+
+    markets: tuple[Market, ...] = ()
+    unlisted: tuple[str, ...] = ()  # it does not know them
+    failed: dict[str, str] = {}  # it could not be asked, and why: ask again
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the exchange lists about markets."""
+
+    listed: tuple[Listed, ...] = ()
+    unlisted: tuple[str, ...] = ()
+    failed: dict[str, str] = {}
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
