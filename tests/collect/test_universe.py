@@ -345,8 +345,8 @@ def test_a_market_leaves_only_if_it_is_not_listed_several_times_in_a_row() -> No
     answers = [*[Looked(unlisted=(one.ticker,))] * (TRIES - 1), Looked(markets=(one,))] * 2
     for answer in [*answers, *[Looked(unlisted=(one.ticker,))] * TRIES]:
         assert not universe.left
-        now = universe.next_ns
-        assert universe.step(now).look == (one.ticker,)
+        while not universe.step(now := universe.next_ns).look:
+            pass  # one of its moments that is no longer due
         universe.looked(answer, now)
     assert universe.left == {Reason.UNLISTED: 1}
 
