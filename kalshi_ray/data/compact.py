@@ -13,8 +13,8 @@ from kalshi_ray.data.parquet import ROW_GROUP
 from kalshi_ray.data.pieces import DRAFT, MANIFEST, number_of, part_name, parts_among
 from kalshi_ray.data.schema import UPDATES, FileEntry, Manifest
 from kalshi_ray.data.session import Session
-from kalshi_ray.data.store import SessionStore
-from kalshi_ray.errors import DataError, SessionDamaged
+from kalshi_ray.data.store import Hold, SessionStore
+from kalshi_ray.errors import DataError, SessionBusy, SessionDamaged
 from kalshi_ray.telemetry import Progress
 
 
@@ -37,7 +37,7 @@ def compact_session(
     """Cut the updates of a finished session anew. Received frames stay as they are.
 
     The parts that are made stand under numbers of their own until the manifest names them; then the former ones go.
-    SessionBusy or SessionUnfinished if it is being written.
+    SessionBusy or SessionUnfinished if it is being written. Whoever had opened the session before opens it again.
     """
     with store.hold(session_id) as hold:
         session = store.open(session_id)
@@ -45,9 +45,8 @@ def compact_session(
         removed = _remove_foreign(store, former, hold.sizes)
         wanted = max(1, round(former.updates / part_rows))
         if len(session.parts) > wanted:
-            files = _cut(store, session, max(1, -(-former.updates // wanted)), progress)
+            files = _cut(store, session, max(1, -(-former.updates // wanted)), hold, progress)
             manifest = msgspec.structs.replace(former, files=files)
-            hold.check()
             store.backend.write(session_id, MANIFEST, encode_manifest(manifest))
             _remove_foreign(store, manifest, hold.sizes)
         else:
@@ -64,7 +63,9 @@ def compact_session(
     )
 
 
-def _cut(store: SessionStore, session: Session, rows: int, progress: Progress | None) -> dict[str, FileEntry]:
+def _cut(
+    store: SessionStore, session: Session, rows: int, hold: Hold, progress: Progress | None
+) -> dict[str, FileEntry]:
     """Store the updates in parts of so many rows under free numbers; the files of the session with them.
 
     What was stored is removed again if the store fails, or if it does not hold the same content.
@@ -83,6 +84,9 @@ def _cut(store: SessionStore, session: Session, rows: int, progress: Progress | 
                 f"the rows of session {session.id!r} are not those of its manifest: nothing was changed",
                 remedy="See kalshi-ray sessions verify",
             )
+        hold.check()
+    except SessionBusy:  # whoever holds it now has removed our parts, and may write some of the same names
+        raise
     except DataError:
         for name in made:
             with suppress(DataError):

@@ -59,7 +59,7 @@ class Census(msgspec.Struct, frozen=True, kw_only=True):
     kinds: dict[str, int]  # rows by core.tape.Kind name
     parts: int
     unreadable: list[str]  # parts whose kinds, or even rows, cannot be counted
-    bytes: int  # of all pieces
+    bytes: int  # of all pieces but the lock
     raw_bytes: int
 
 
@@ -304,7 +304,7 @@ class SessionStore:
             kinds={kind_name(kind): count for kind, count in sorted(kinds.items())},
             parts=len(parts_among(sizes)),
             unreadable=unreadable,
-            bytes=sum(sizes.values()),
+            bytes=sum(size for name, size in sizes.items() if name != LOCK),
             raw_bytes=sum(sizes[name] for name in raws_among(sizes)),
         )
 

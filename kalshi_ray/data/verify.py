@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from kalshi_ray.data.manifest import COMPUTED, count_rows, read_manifest
-from kalshi_ray.data.pieces import MANIFEST, MARKETS_FILE, TRUTH_FILE, parts_among
+from kalshi_ray.data.pieces import LOCK, MANIFEST, MARKETS_FILE, TRUTH_FILE, parts_among
 from kalshi_ray.data.schema import MARKETS, TRUTH, UPDATES, FileEntry, Manifest
 from kalshi_ray.data.session import Session
 from kalshi_ray.data.store import SessionStore, State
@@ -116,4 +116,4 @@ def _check_counts(
 
 def _foreign(manifest: Manifest, sizes: dict[str, int]) -> list[str]:
     """What lies there and is not in the manifest."""
-    return sorted(name for name in sizes if name != MANIFEST and name not in manifest.files)
+    return sorted(name for name in sizes if name not in (MANIFEST, LOCK) and name not in manifest.files)
