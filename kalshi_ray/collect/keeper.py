@@ -1,0 +1,305 @@
+"""From blocks to a finished session: a spool on the local disk, drained into a store whenever that can be reached.
+
+Segment N of the spool becomes part N and raw part N of the session. A part that is stored already is not stored again,
+so that a crash between any two steps, and a store that comes and goes, neither lose a row nor double one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from kalshi_ray.collect.block import BOOK, DESK, SIDS, Block
+from kalshi_ray.collect.disk import Disk
+from kalshi_ray.collect.facts import Facts
+from kalshi_ray.collect.pairing import LIVES, SPOOL, open_spool, put_place
+from kalshi_ray.collect.settings import CollectSettings
+from kalshi_ray.collect.spool import Spool
+from kalshi_ray.core.tape import GapCause, Kind
+from kalshi_ray.core.units import SECOND, Side
+from kalshi_ray.data.recording import ALL, ROW, table_of
+from kalshi_ray.data.schema import Manifest
+from kalshi_ray.data.store import SessionStore
+from kalshi_ray.data.writer import DESCRIBED, SessionWriter
+from kalshi_ray.errors import DataError, UnknownName, UsageError
+
+MOST_RAW = 512 << 20  # bytes of raw lines in a segment, which are read into memory at once
+
+
+class KeeperState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a keeper has done in this life, and what waits."""
+
+    rows: int  # appended
+    frames: int
+    raw_bytes: int
+    spooled_rows: int  # not in the store yet, those of earlier lives too
+    spooled_bytes: int
+    segments: int  # sealed and not in the store yet
+    parts: int  # of the session, in the store
+    synced_ns: int  # what was appended before would survive the machine
+    problem: str  # why the store does not take what is sealed; empty: it does
+    problem_ns: int  # since when
+
+
+class Keeper:
+    """Keeps one session. `start` first, `finish` or `close` last.
+
+    One thread appends, notes and ticks; another may drain meanwhile. The memory of `drain` is about four times its
+    segment: 200 MB for a million rows; `append` holds nothing.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        session_id: str,
+        spool_folder: Path,
+        manifest: Manifest,
+        settings: CollectSettings,
+        *,
+        disk: Disk | None = None,
+    ) -> None:
+        """`manifest` is what a new session is told to be; `disk` stands for the folder in tests of crashes."""
+        self.id = session_id
+        self._store, self._manifest, self._settings = store, manifest, settings
+        self._folder = spool_folder.expanduser().absolute()
+        self._disk = disk
+        self._spool_or_none: Spool | None = None
+        self._writer_or_none: SessionWriter | None = None
+        self._storing = threading.Lock()  # one at a time speaks with the store
+        self._described: dict[str, Any] = {}  # of the manifest, not told yet
+        self._committed: Manifest | None = None
+        self._rows, self._frames, self._raw_bytes = 0, 0, 0
+        self._now_ns, self._synced_ns, self._begun_ns = 0, 0, 0  # as `tick` was told
+        self._problem, self._problem_ns = "", 0
+
+    @property
+    def spool(self) -> Spool:
+        """The spool. UsageError before `start`."""
+        if self._spool_or_none is None:
+            raise UsageError(f"the keeper of session {self.id!r} has not started", remedy="Call start first")
+        return self._spool_or_none
+
+    @property
+    def facts(self) -> Facts:
+        """All that the rows of the session refer to, of earlier lives too."""
+        return self.spool.facts
+
+    @property
+    def last_ns(self) -> int:
+        """Nothing recorded is later. Times of a resumed session go on from here, whatever the clock says."""
+        return self.spool.last_ns
+
+    @property
+    def next_line(self) -> int:
+        """The number of the next line."""
+        return self.spool.next_line
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the session is known to be so far."""
+        return self._committed or self._writer.manifest
+
+    @property
+    def state(self) -> KeeperState:
+        """Counts for people and metrics."""
+        spool, waiting = self.spool, self.spool.waiting
+        return KeeperState(
+            rows=self._rows,
+            frames=self._frames,
+            raw_bytes=self._raw_bytes,
+            spooled_rows=spool.rows + sum(rows for rows, _ in waiting.values()),
+            spooled_bytes=spool.bytes,
+            segments=len(waiting),
+            parts=self._writer.parts,
+            synced_ns=self._synced_ns,
+            problem=self._problem,
+            problem_ns=self._problem_ns,
+        )
+
+    def start(self) -> bool:
+        """Begin the session, or go on with it: True if it was there, and its end up to now is a gap.
+
+        UsageError if it is finished, was not collected, or its spool is elsewhere or is that of another session;
+        SessionBusy while another process has it.
+        """
+        is_resumed = self.take_up()
+        if is_resumed and self.last_ns:
+            self._end_lines()
+            self.spool.append([gap(DESK, 0, self.last_ns + 1, is_last=False)])
+            self.spool.sync()
+        return is_resumed
+
+    def take_up(self) -> bool:
+        """Open session and spool, as `start` does, but record nothing. True if the session was there."""
+        try:
+            writer, is_resumed = self._store.resume(self.id), True
+        except UnknownName:
+            writer, is_resumed = self._store.writer(self.id, manifest=self._manifest), False
+        try:
+            self._spool_or_none = open_spool(self._store, writer, self._folder, self._disk)
+        except (DataError, UsageError):
+            if is_resumed:
+                writer.close()
+            else:
+                writer.discard()
+            raise
+        self._writer_or_none = writer
+        return is_resumed
+
+    def append(self, blocks: Sequence[Block]) -> None:
+        """Write blocks to the spool, all or none. StoreFull: no room on the disk; the same call may succeed later."""
+        self.spool.append(blocks)
+        for block in blocks:
+            self._rows += len(block.rows)
+            self._frames += block.frames
+            self._raw_bytes += len(block.raw)
+
+    def note(self, facts: Facts) -> None:
+        """Write facts to the spool, before the first row that refers to them."""
+        self.spool.note(facts)
+
+    def describe(self, **fields: Any) -> None:
+        """Set fields of the manifest; the store is told with the next part.
+
+        `origin` and `unknowns` are added to what is known, the rest replaces it.
+        """
+        if unknown := sorted(fields.keys() - DESCRIBED):
+            raise UsageError(f"a session is not described by {', '.join(unknown)}")
+        self._described |= fields
+
+    def tick(self, now_ns: int) -> None:
+        """Sync and seal if that is due. Call every 100 ms or so; what waits is synced too early, not too late."""
+        spool, period_ns = self.spool, max(now_ns - self._now_ns, 0)
+        self._now_ns = now_ns
+        self._begun_ns = self._begun_ns or now_ns
+        if spool.is_synced:
+            self._synced_ns = now_ns
+        elif _is_due(now_ns, self._synced_ns, self._settings.flush_s, period_ns):
+            spool.sync()
+            self._synced_ns = now_ns
+        ready = spool.ready_rows
+        is_old = _is_due(now_ns, self._begun_ns, self._settings.part_s, 0) and ready > 0
+        if ready >= self._settings.part_rows or is_old or spool.raw_bytes >= MOST_RAW:
+            spool.seal()
+            self._begun_ns = now_ns
+
+    def drain(self) -> bool:
+        """Bring the oldest sealed segment into the store; False if there is none.
+
+        StoreDown, StoreFull: it stays sealed, and the same call may succeed later.
+        """
+        with self._storing, self._watching():
+            sealed = self.spool.sealed()
+            if not sealed:
+                return False
+            self._store_segment(sealed[0])
+            return True
+
+    def finish(self) -> Manifest:
+        """Seal, drain and commit, then remove the spool. The same call may be made again after StoreDown or StoreFull.
+
+        A line that is still open ends in a gap.
+        """
+        if self._committed is None:
+            self._end_lines()
+            if DESK in self.spool.open_lines:
+                self.spool.append([Block(line=DESK, rows=np.empty(0, ROW), is_last=True)])
+            self.spool.sync()
+            if self.spool.rows or self.spool.raw_bytes:
+                self.spool.seal()
+            while self.drain():
+                pass
+            with self._storing, self._watching():
+                self._tell(self.facts, {})
+                self._tell_end()
+                self._committed = self._writer.commit()
+        self.spool.remove()
+        return self._committed
+
+    def close(self) -> None:
+        """Give spool and session back, whatever is there: they can be resumed. After `finish` nothing is left to do."""
+        spool, writer = self._spool_or_none, self._writer_or_none
+        if self._committed is not None:
+            return
+        try:
+            if spool is not None:
+                spool.close()
+        finally:
+            if writer is not None:
+                writer.close()
+
+    @property
+    def _writer(self) -> SessionWriter:
+        if self._writer_or_none is None:
+            raise UsageError(f"the keeper of session {self.id!r} has not started", remedy="Call start first")
+        return self._writer_or_none
+
+    def _end_lines(self) -> None:
+        """Nobody says how the lines that are open went on: their books are unknown from here."""
+        floors = self.spool.open_lines.items()
+        self.spool.append([gap(line, line * SIDS + BOOK, at, is_last=True) for line, at in floors if line != DESK])
+
+    def _store_segment(self, number: int) -> None:
+        """One segment into the store, then out of the spool. Every step may be repeated."""
+        if number >= self._writer.parts:
+            segment = self.spool.segment(number)
+            if segment.raw:
+                self._writer.put_raw(number, segment.raw)
+            self._tell(segment.facts, put_place(self._folder, segment.until_ns, segment.next_line))
+            self._writer.write_part(number, table_of(segment.rows))
+        self.spool.drop(number)
+
+    def _tell(self, facts: Facts, origin: dict[str, Any]) -> None:
+        """Bring what is known of the session into the store; `origin` is added to what it is made of."""
+        writer, described = self._writer, dict(self._described)
+        if len(facts.markets) > writer.market_rows or not writer.market_rows:
+            writer.add_markets(facts.table(writer.market_rows))
+        known = writer.manifest
+        unknowns = [one for one in described.pop("unknowns", []) if one not in known.unknowns]
+        writer.describe(
+            **described
+            | {
+                "grids": facts.grids,
+                "signals": facts.signals,
+                "unknowns": [*known.unknowns, *unknowns],
+                "origin": known.origin | described.get("origin", {}) | origin,
+            }
+        )
+
+    def _tell_end(self) -> None:
+        """What concerned an unfinished session only goes out of its origin; what it cannot say is added."""
+        known = self._writer.manifest
+        origin = {key: value for key, value in known.origin.items() if key != SPOOL}
+        gaps = origin.get(LIVES, 1) - 1
+        note = f"the recorder was away {gaps} time{'s' if gaps > 1 else ''}: each is a gap of all markets"
+        unknowns = [*known.unknowns, note] if gaps and note not in known.unknowns else known.unknowns
+        self._writer.describe(origin=origin, unknowns=unknowns)
+
+    @contextlib.contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Remember why the store takes nothing, and since when."""
+        try:
+            yield
+        except DataError as problem:
+            self._problem, self._problem_ns = str(problem), self._problem_ns or self._now_ns
+            raise
+        self._problem, self._problem_ns = "", 0
+
+
+def gap(line: int, sid: int, at_ns: int, *, is_last: bool) -> Block:
+    """From `at_ns` on the books of a sid are unknown because the recorder was gone; sid 0: all books."""
+    rows = np.zeros(1, ROW)
+    rows["market"], rows["recv_ns"], rows["sid"], rows["kind"] = ALL, at_ns, sid, Kind.GAP
+    rows["side"], rows["taker"], rows["size"] = Side.NONE, Side.NONE, GapCause.RECORDER
+    return Block(line=line, rows=rows, until_ns=at_ns, is_last=is_last)
+
+
+def _is_due(now_ns: int, since_ns: int, after_s: float, period_ns: int) -> bool:
+    """Whether it would be too late at the next tick. A clock that went back makes it due, too."""
+    return not 0 <= now_ns - since_ns < after_s * SECOND - period_ns

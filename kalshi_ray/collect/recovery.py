@@ -1,0 +1,48 @@
+"""Finishing a session whose collector died, with what lies in its spool and without another collector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kalshi_ray.collect.keeper import Keeper
+from kalshi_ray.collect.pairing import holds_spool, identity_of
+from kalshi_ray.collect.segment import Head
+from kalshi_ray.collect.settings import CollectSettings
+from kalshi_ray.collect.spool import Spool
+from kalshi_ray.data.schema import Manifest
+from kalshi_ray.data.store import SessionStore
+from kalshi_ray.errors import DataError, NothingToDo
+
+
+def recover(store: SessionStore, session_id: str, spool_folder: Path) -> Manifest:
+    """Finish a session with what its spool holds, and remove the spool.
+
+    NothingToDo if there is no spool: `SessionStore.recover` finishes what the store has.
+    """
+    if not holds_spool(spool_folder):
+        raise NothingToDo(f"{spool_folder} holds no spool", remedy="Recover the session from the store alone")
+    if store.summary(session_id).state == "finished":
+        return _drop_remnant(store, session_id, spool_folder)
+    nothing = Manifest(id=session_id, source="collect")  # the session is there: it is not told what it is
+    keeper = Keeper(store, session_id, spool_folder, nothing, CollectSettings())
+    try:
+        keeper.take_up()
+        keeper.describe(unknowns=["the recorder stopped before its end"])
+        return keeper.finish()
+    finally:
+        keeper.close()
+
+
+def _drop_remnant(store: SessionStore, session_id: str, folder: Path) -> Manifest:
+    """The crash came after the manifest: the spool of a finished session goes, if nothing is in it."""
+    manifest = store.open(session_id).manifest
+    spool = Spool.open(folder, Head(identity=identity_of(store, manifest), number=0))
+    rows = spool.rows + sum(rows for rows, _ in spool.waiting.values())
+    if rows:
+        spool.close()
+        raise DataError(
+            f"session {session_id!r} is finished, and {folder} holds {rows:,} rows that are not in it",
+            remedy="Nothing was removed; delete the folder if they may be lost",
+        )
+    spool.remove()
+    return manifest
