@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+from pyarrow import fs
 
-from kalshi_ray.data.files import PARTIAL, disk_error, open_files
+from kalshi_ray.data.files import PARTIAL, Files, disk_error
 from kalshi_ray.data.owner import UNKNOWN_HOST, Owner
 from kalshi_ray.errors import SessionBusy
 
@@ -110,7 +111,7 @@ class Disk:
 
     def claim(self) -> None:
         """Make the folder and take its lock. SessionBusy while another spool lives; that of a dead one is replaced."""
-        files, mine = open_files(str(self.folder)), msgspec.json.encode(Owner.this())
+        files, mine = self._files(), msgspec.json.encode(Owner.this())
         with self.saying(""):
             absent = [one for one in (self.folder, *self.folder.parents) if not one.exists()]
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +135,7 @@ class Disk:
         for name in list(self._open):
             self.let_go(name)
         if self._lock:
-            open_files(str(self.folder)).take_away(LOCK, self._lock)
+            self._files().take_away(LOCK, self._lock)
             self._lock = b""
 
     def leave(self) -> None:
@@ -142,6 +143,9 @@ class Disk:
         self.close()
         with contextlib.suppress(OSError):  # somebody keeps something of his own there
             self.folder.rmdir()
+
+    def _files(self) -> Files:
+        return Files(fs.LocalFileSystem(), str(self.folder))
 
     def _busy(self, owner: Owner) -> SessionBusy:
         gone = "" if owner.is_here else f"; if it is gone for certain, remove {self.path(LOCK)}"

@@ -121,6 +121,7 @@ def _read(disk: Disk, number: int) -> tuple[Found, Reader]:
     found = Found(segment=Opened(number=number), facts=head.facts, lines=head.lines)
     for entry in entries:
         _take(found, entry)
+    found.lines.begin_life()
     if found.carried != head.carried:
         raise damaged(reader, disk.path(name))
     found.segment.mark = reader.mark

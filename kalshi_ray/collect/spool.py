@@ -14,6 +14,7 @@ the facts. A sealed segment that is read takes about 150 bytes a row while it is
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -265,10 +266,15 @@ class Spool:
         with self._disk.saying(rows_file(segment.number)):
             self._tidy()
             self._is_torn = True
-            # Raw lines first: a block that is whole has its raw lines.
-            if mark.raw > segment.mark.raw:
-                self._disk.write(raw_file(segment.number), segment.mark.raw, raw)
-            self._disk.write(rows_file(segment.number), segment.mark.rows, rows)
+            try:
+                # Raw lines first: a block that is whole has its raw lines.
+                if mark.raw > segment.mark.raw:
+                    self._disk.write(raw_file(segment.number), segment.mark.raw, raw)
+                self._disk.write(rows_file(segment.number), segment.mark.rows, rows)
+            except OSError:
+                with contextlib.suppress(OSError):  # the first error is the one to report; the next write tries again
+                    self._tidy()
+                raise
             segment.mark, self._is_torn = mark, False
         return positions
 

@@ -34,6 +34,10 @@ class Lines:
         other._silent = set(self._silent)
         return other
 
+    def begin_life(self) -> None:
+        """Whoever gave the numbers of lines is gone: those that said nothing never will."""
+        self._silent.clear()
+
     @property
     def watermark(self) -> int:
         """No row before this time is missing: the least of the open lines; without any, all there is."""
@@ -67,10 +71,10 @@ class Lines:
         line = block.line
         if line in self.floors:
             return self.floors[line]
-        if line != DESK and line < self.next_line and line not in self._silent:
-            raise DataError(f"line {line} is over", remedy=f"A line that opens has the number {self.next_line}")
         if not DESK <= line < min(MOST_LINES, self.next_line + _MOST_SKIPPED):
             raise DataError(f"a line has the number {line}, expected {self.next_line}")
+        if DESK < line < self.next_line and line not in self._silent:
+            raise DataError(f"line {line} is over", remedy=f"A line that opens has the number {self.next_line}")
         return self.sealed_ns
 
     def _last_of(self, block: Block, floor: int, markets: int) -> int:
