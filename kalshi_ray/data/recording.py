@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -156,19 +157,8 @@ class TapeBuilder:
                 status=Status.INITIALIZED,
             )
             return
-        if message.status is not None:
-            self._row(message, recv_ns, Kind.STATUS, size=message.status)
-        if message.close_ns is not None:
-            self._row(message, recv_ns, Kind.SCHEDULE, size=message.close_ns)
-        if message.ranges is not None:
-            self._row(message, recv_ns, Kind.GRID, size=self._grid(message.ranges))
-        if message.value is not None:
-            self._row(message, recv_ns, Kind.SETTLEMENT, price=message.value)
-
-    def _grid(self, ranges: Ranges) -> int:
-        if ranges not in self.grids:
-            self.grids.append(ranges)
-        return self.grids.index(ranges)
+        for kind, price, size in life_cells(message, self.grids):
+            self._row(message, recv_ns, kind, price=price, size=size)
 
     def _add_recorded(self, message: RecorderRow | RecorderSkip, recv_ns: int) -> None:
         """A row that the recorder wrote as it stands; the sequence goes on from it."""
@@ -231,6 +221,20 @@ class TapeBuilder:
             market = self._markets[ticker] = len(self.tickers)
             self.tickers.append(ticker)
         return market
+
+
+def life_cells(change: MarketChange, grids: list[Ranges]) -> Iterator[tuple[Kind, int, int]]:
+    """Kind, price and size of each row that a step in a market's life makes; its grid is added to `grids`."""
+    if change.status is not None:
+        yield Kind.STATUS, 0, change.status
+    if change.close_ns is not None:
+        yield Kind.SCHEDULE, 0, change.close_ns
+    if change.ranges is not None:
+        if change.ranges not in grids:
+            grids.append(change.ranges)
+        yield Kind.GRID, 0, grids.index(change.ranges)
+    if change.value is not None:
+        yield Kind.SETTLEMENT, change.value, 0
 
 
 def table_of(rows: NDArray[Any]) -> pa.Table:
