@@ -184,10 +184,14 @@ def delete(
 
 def _typed(name: str) -> bool:
     """Whether a person at a terminal typed the name."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not _is_terminal():
         return False
-    say("This cannot be undone.")
-    return input("Type the name of the session to delete it: ").strip() == name
+    say("This cannot be undone. Type the name of the session to delete it:")
+    return sys.stdin.readline().strip() == name
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _show_census(name: str, held: Census) -> None:

@@ -39,6 +39,7 @@ def compact_session(
     The parts that are made stand under numbers of their own until the manifest names them; then the former ones go.
     SessionBusy or SessionUnfinished if it is being written. Whoever had opened the session before opens it again.
     """
+    store.open(session_id)  # refuses what is not finished, while the lock is not ours
     with store.hold(session_id) as hold:
         session = store.open(session_id)
         former = session.manifest

@@ -27,9 +27,12 @@ def encode_manifest(manifest: Manifest) -> bytes:
 
 
 def read_manifest(backend: Backend, session_id: str, name: str = MANIFEST) -> Manifest:
-    """The manifest of a session. FileNotFoundError if there is none, SessionDamaged if it is not one."""
-    content = backend.read(session_id, name)
+    """The manifest of a session. SessionDamaged if there is none, or if it is not one."""
     where = backend.where(session_id, name)
+    try:
+        content = backend.read(session_id, name)
+    except FileNotFoundError as error:
+        raise SessionDamaged(f"{where} is missing", remedy="If the session is being deleted, wait") from error
     try:
         version = msgspec.json.decode(content, type=_Version).schema_version
         if version != SCHEMA_VERSION:
