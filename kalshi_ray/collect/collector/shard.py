@@ -1,0 +1,187 @@
+"""The market connections of one process: their lines, and the blocks that wait to be taken.
+
+A shard lives in the collector's own process or in a Ray actor; whoever runs it takes its blocks again and again. Where
+nobody does, its room fills up, its sockets are no longer read, and the exchange waits: nothing piles up here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from kalshi_ray.collect.block import Block
+from kalshi_ray.collect.clock import Clock
+from kalshi_ray.collect.recorder import BookLine
+from kalshi_ray.collect.settings import CollectSettings
+from kalshi_ray.core.units import SECOND
+from kalshi_ray.errors import KalshiRayError
+from kalshi_ray.exchange.client import Stream, opened
+from kalshi_ray.exchange.feed_settings import FeedSettings
+from kalshi_ray.exchange.settings import ExchangeSettings
+from kalshi_ray.wire.commands import Channel
+
+WAITING_LISTS = 4  # of blocks that a stream holds beside what waits here
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """What the lines of a shard did since it was made; totals, but for what is so at this moment."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)  # of the feeds and lines, by name
+    dials: int = 0
+    known_books: int = 0
+    pending_bytes: int = 0
+    clock_jumps: int = 0
+    clock_off_ns: int = 0  # of the wall clock from the times that are given out
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What a shard handed over. `fault`: a line gave up, for good."""
+
+    blocks: list[Block]
+    tally: Tally
+    happenings: list[str]
+    fault: KalshiRayError | None = None
+
+
+def feed_settings(collect: CollectSettings) -> FeedSettings:
+    """The channels of a market connection."""
+    chosen = [Channel.BOOK]
+    chosen += [Channel.TRADE] if collect.trades else []
+    chosen += [Channel.TICKER] if collect.ticker else []
+    return FeedSettings(channels=tuple(chosen))
+
+
+class _Carried:
+    """A line, the stream that carries it, and the task that collects its blocks."""
+
+    def __init__(self, line: BookLine, stream: Stream[Block]) -> None:
+        self.line, self.stream = line, stream
+        self.task: asyncio.Task[None] | None = None
+
+
+class Shard:
+    """Lines by number. Made anywhere, used within one event loop. It reads the key where it runs, never over Ray."""
+
+    def __init__(self, exchange: ExchangeSettings, collect: CollectSettings, since_ns: int) -> None:
+        self._address, self._signer = opened(exchange)
+        # What a stream keeps of its own would not be counted here.
+        self._exchange = msgspec.structs.replace(exchange, buffered_frames=WAITING_LISTS)
+        self._collect = collect
+        self._clock = Clock(time.time_ns, time.monotonic_ns, since_ns)
+        self._most_bytes = collect.most_pending_mb * 2**20 // (2 * max(1, collect.shards))
+        self._carried: dict[int, _Carried] = {}
+        self._blocks: list[Block] = []
+        self._bytes = 0
+        self._past: Counter[str] = Counter()  # of lines that are over
+        self._past_dials = 0
+        self._fault: KalshiRayError | None = None
+        self._there, self._room = asyncio.Event(), asyncio.Event()
+        self._room.set()
+
+    async def open(self, number: int, numbers: Mapping[str, int]) -> None:
+        """Begin a line with these markets, ticker to number in the session."""
+        line = BookLine(
+            number,
+            feed_settings(self._collect),
+            raw=self._collect.raw,
+            block_ns=round(self._collect.block_s * SECOND),
+        )
+        line.join(dict(numbers), self._clock())
+        stream = Stream(
+            self._address, self._signer, self._exchange, [line], random.Random(number), clock=self._clock
+        )
+        carried = self._carried[number] = _Carried(line, stream)
+        carried.task = asyncio.get_running_loop().create_task(self._carry(carried))
+
+    async def join(self, number: int, numbers: Mapping[str, int]) -> None:
+        """Have more markets on a line."""
+        carried = self._carried[number]
+        carried.line.join(dict(numbers), self._clock())
+        carried.stream.wake()
+
+    async def leave(self, number: int, tickers: Sequence[str]) -> None:
+        """Have these markets no longer."""
+        carried = self._carried[number]
+        carried.line.leave(list(tickers), self._clock())
+        carried.stream.wake()
+
+    async def take(self, wait_s: float) -> Taken:
+        """The blocks that wait, in their order; after so long even where there is none."""
+        if not self._blocks and self._fault is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._there.wait()
+        return self._hand_over()
+
+    async def finish(self) -> Taken:
+        """End every line; the last blocks."""
+        for carried in self._carried.values():
+            if carried.task is not None:
+                carried.task.cancel()
+        await asyncio.gather(*(c.task for c in self._carried.values() if c.task), return_exceptions=True)
+        for carried in self._carried.values():
+            self._blocks += carried.line.finish(self._clock())
+        return self._hand_over()
+
+    def _hand_over(self) -> Taken:
+        blocks, self._blocks, self._bytes = self._blocks, [], 0
+        self._there.clear()
+        self._room.set()
+        happenings = [text for carried in self._carried.values() for text in carried.line.take_happenings()]
+        return Taken(blocks=blocks, tally=self._tally(), happenings=happenings, fault=self._fault)
+
+    def _tally(self) -> Tally:
+        counts = Counter(self._past)
+        for carried in self._carried.values():
+            counts.update(carried.line.counts)
+        return Tally(
+            counts=dict(counts),
+            dials=self._past_dials + sum(carried.stream.dials for carried in self._carried.values()),
+            known_books=sum(carried.line.known_books for carried in self._carried.values()),
+            pending_bytes=self._bytes,
+            clock_jumps=self._clock.jumps,
+            clock_off_ns=self._clock.off_ns,
+        )
+
+    async def _carry(self, carried: _Carried) -> None:
+        """Collect the blocks of a line as long as there is room."""
+        try:
+            async with carried.stream as stream:
+                async for block in stream:
+                    await self._room.wait()
+                    self._blocks.append(block)
+                    self._bytes += block.rows.nbytes + len(block.raw)
+                    self._there.set()
+                    if self._bytes >= self._most_bytes:
+                        self._room.clear()
+        except KalshiRayError as problem:
+            self._fault = problem
+            self._there.set()
+
+
+class RemoteShard:
+    """A shard in a Ray actor, with the same calls. Made by `shards.start_shard`."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.actor, name)
+
+        def call(*arguments: Any) -> Coroutine[Any, Any, Any]:
+            async def answered() -> Any:
+                return await method.remote(*arguments)
+
+            return answered()
+
+        return call
