@@ -1,0 +1,321 @@
+"""What the exchange lists, over REST: markets to record, all about them, how they stand, own places in the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from kalshi_ray import telemetry
+from kalshi_ray.collect.choice import Described, Found, Listed, Looked, Sieve, is_in_categories
+from kalshi_ray.collect.collector.naming import Unknown, unknown_error
+from kalshi_ray.collect.settings import UniverseSettings
+from kalshi_ray.errors import (
+    AuthenticationFailed,
+    ConfigError,
+    ExchangeDown,
+    NothingToDo,
+    RateLimited,
+    RequestRejected,
+    WireError,
+)
+from kalshi_ray.exchange.client.requester import Requester
+from kalshi_ray.wire import bodies, requests
+from kalshi_ray.wire.listing import Event, Market, Series
+from kalshi_ray.wire.requests import Request
+from kalshi_ray.wire.trading import Page, QueuePosition
+
+T = TypeVar("T")
+Query = Callable[[str], Request]  # of a cursor
+
+PAGE = 1_000  # markets
+BATCH = 100  # names in one request: its line must not grow too long
+MOST_PAGES = 300  # of one list of markets; what lies beyond is not looked at, and that is told
+EXPLAINED_PAGES = 5  # the same where nothing was found, to say why
+MANY_SERIES = 20  # more than these are read as the list of all: it cannot be asked for several by name
+CATEGORIES_S = 3_600.0  # how long the list of a category's series is good
+# What may pass, so that the same may be asked again. A key that is refused is refused for good.
+PASSING = (ExchangeDown, RateLimited, RequestRejected, WireError)
+
+
+class ExchangeListing:
+    """Reads of one exchange. `most_pages` bounds what is read of one list of markets."""
+
+    def __init__(self, requester: Requester, *, most_pages: int = MOST_PAGES) -> None:
+        self._requester, self._most_pages = requester, most_pages
+        self._series_in: dict[str, str] = {}  # series of the wanted categories, and theirs
+        self._categories_until = 0.0
+        self._belongs: dict[str, tuple[str, str]] = {}  # event to its series and category
+        self._queue_trouble = ""
+
+    # -- choosing
+
+    async def choose(self, settings: UniverseSettings) -> Found:
+        """The markets to record. UsageError with all names that do not exist; NothingToDo where none is left."""
+        if not (settings.tickers or settings.series or settings.events or settings.discover):
+            raise ConfigError(
+                "universe names no market",
+                remedy="Set universe.tickers, universe.series, universe.events, or universe.discover = true",
+            )
+        named = await self.refresh(tuple(dict.fromkeys(settings.tickers)))
+        if named.failed:
+            raise ExchangeDown(next(iter(named.failed.values())))
+        unknown = [Unknown("ticker", ticker) for ticker in named.unlisted] + await self._unknown(settings)
+        if unknown:
+            raise await unknown_error(self._requester, unknown)
+        found = await self._search(settings, named.markets)
+        if not found.named and not found.others:
+            raise await self._nothing(settings)
+        return found
+
+    async def search(self, settings: UniverseSettings) -> Found:
+        """Markets by series, event or discovery as they are now; none is no error."""
+        return await self._search(settings, ())
+
+    async def _search(self, settings: UniverseSettings, named: Sequence[Market]) -> Found:
+        sieve, unread, met = Sieve(settings, named), [], set[str]()
+        if settings.categories:
+            await self._read_categories(settings.categories)
+        for what, combos, query in _queries(settings):
+            pages = _Pages(self._requester, query, self._most_pages)
+            async for page in pages:
+                passed = sieve.passing(page, combos=combos)
+                events = {market.event for market in passed} if settings.categories else set()
+                await self._learn(events)
+                for market in passed:
+                    sieve.keep(market, is_in_categories=self._is_in(settings, market.event))
+                met |= events
+            unread += [f"{what} after the first {pages.markets:,} markets"] if pages.are_cut else []
+        self._belongs = {event: known for event, known in self._belongs.items() if event in met}
+        if unread:
+            telemetry.warning("collect.too_many_markets", unread=unread, remedy="name series, events or a status")
+        return sieve.found(unread)
+
+    async def _nothing(self, settings: UniverseSettings) -> NothingToDo:
+        """Why no market is left: asked again without a status, by which the exchange filters itself."""
+        loose = msgspec.structs.replace(settings, status="", categories=())
+        sieve = Sieve(settings)
+        for _, combos, query in _queries(loose):
+            async for page in _Pages(self._requester, query, min(EXPLAINED_PAGES, self._most_pages)):
+                for market in sieve.passing(page, combos=combos):
+                    sieve.keep(market, is_in_categories=not settings.categories)
+        found = sieve.found()
+        least = "at least " if found.seen >= PAGE else ""
+        return NothingToDo(
+            f"no market to record: {least}{found.words()}",
+            remedy="Loosen the setting that dropped most, or name tickers, which always count",
+        )
+
+    # -- names
+
+    async def _unknown(self, settings: UniverseSettings) -> list[Unknown]:
+        """Series, events and categories that the exchange does not list."""
+        found = [Unknown("series", name) for name in settings.series if not await self._has_series(name)]
+        events = await self._events(settings.events)
+        missing = [name for name in settings.events if name not in events]
+        found += [Unknown("event", name) for name in missing if await self._event(name) is None]
+        if settings.categories:
+            self._categories_until = 0.0
+            await self._read_categories(settings.categories)
+            there = set(self._series_in.values())
+            found += [Unknown("category", name) for name in settings.categories if name not in there]
+        return found
+
+    async def _has_series(self, name: str) -> bool:
+        return await _if_listed(self._requester.ask(requests.get_series(name), bodies.read_series)) is not None
+
+    async def _event(self, name: str) -> Event | None:
+        """One event, also one that lists of events leave out, as they do with combos."""
+        return await _if_listed(self._requester.ask(requests.get_event(name), bodies.read_event))
+
+    async def _read_categories(self, categories: Sequence[str]) -> None:
+        """The series of the categories, now and again."""
+        if time.monotonic() < self._categories_until:
+            return
+        for category in categories:
+            request = requests.get_series_list(category=category)
+            listed = await self._requester.ask(request, bodies.read_series_list)
+            self._series_in |= {series.ticker: category for series in listed}
+        self._categories_until = time.monotonic() + CATEGORIES_S
+
+    async def _learn(self, events: Collection[str]) -> None:
+        """Which series and category these events belong to."""
+        missing = [event for event in events if event not in self._belongs]
+        found = await self._events(missing)
+        for name in missing:
+            event = found.get(name) or await self._event(name)
+            self._belongs[name] = (event.series, event.category) if event else ("", "")
+
+    def _is_in(self, settings: UniverseSettings, event: str) -> bool:
+        series, category = self._belongs.get(event, ("", ""))
+        return is_in_categories(settings, category, self._series_in.get(series, ""))
+
+    async def _events(self, names: Sequence[str]) -> dict[str, Event]:
+        """Those that lists of events have."""
+        found: dict[str, Event] = {}
+        for batch in _batches(names):
+            page = await self._requester.ask(requests.get_events(tickers=batch), bodies.read_events)
+            found |= {event.ticker: event for event in page.items}
+        return found
+
+    # -- markets
+
+    async def refresh(self, tickers: Sequence[str]) -> Looked:
+        """How these markets stand now. A part that could not be read is told, and the others are there."""
+        markets: list[Market] = []
+        failed: dict[str, str] = {}
+        for batch in _batches(tickers):
+            try:
+                request = requests.get_markets(tickers=batch, limit=PAGE)
+                markets += (await self._requester.ask(request, bodies.read_markets)).items
+            except PASSING as problem:
+                failed |= dict.fromkeys(batch, str(problem))
+        wanted = set(tickers)
+        by_ticker = {market.ticker: market for market in markets if market.ticker in wanted}
+        return Looked(
+            markets=tuple(by_ticker[ticker] for ticker in tickers if ticker in by_ticker),
+            unlisted=tuple(ticker for ticker in tickers if ticker not in by_ticker and ticker not in failed),
+            failed=failed,
+        )
+
+    async def facts(self, tickers: Sequence[str]) -> Described:
+        """These markets with their events and series, each read once. Where one of them fails, its markets do."""
+        looked = await self.refresh(tickers)
+        events = await self._each(
+            {one.event for one in looked.markets}, self._events, _event_request, bodies.read_event
+        )
+        names = {event.series for event in events.values() if isinstance(event, Event)}
+        series = await self._each(names, self._many_series, requests.get_series, bodies.read_series)
+        listed, failed = [], dict(looked.failed)
+        for market in looked.markets:
+            event = events[market.event]
+            of_event = series[event.series] if isinstance(event, Event) else event
+            if isinstance(event, Event) and isinstance(of_event, Series):
+                listed.append(Listed(market=market, event=event, series=of_event))
+            else:
+                failed[market.ticker] = str(of_event)
+        return Described(listed=tuple(listed), unlisted=looked.unlisted, failed=failed)
+
+    async def _many_series(self, names: Sequence[str]) -> dict[str, Series]:
+        """The list of all series where many are wanted."""
+        if len(names) <= MANY_SERIES:
+            return {}
+        listed = await self._requester.ask(requests.get_series_list(), bodies.read_series_list)
+        return {series.ticker: series for series in listed}
+
+    async def _each(
+        self,
+        names: Collection[str],
+        many: Callable[[Sequence[str]], Awaitable[dict[str, T]]],
+        request: Callable[[str], Request],
+        reader: Callable[[bytes, Counter[str]], T],
+    ) -> dict[str, T | str]:
+        """What these names stand for: together, then one by one; why not, for those that could not be read."""
+        ordered = sorted(names)
+        try:
+            found: dict[str, T | str] = dict(await many(ordered))
+        except PASSING as problem:
+            return dict.fromkeys(ordered, str(problem))
+        missing = [name for name in ordered if name not in found]
+        answers = await asyncio.gather(*(self._one(request(name), reader) for name in missing if name))
+        return {"": "the exchange does not say what it belongs to"} | found | dict(zip(filter(None, missing), answers))
+
+    async def _one(self, request: Request, reader: Callable[[bytes, Counter[str]], T]) -> T | str:
+        try:
+            return await self._requester.ask(request, reader)
+        except PASSING as problem:
+            return str(problem)
+
+    # -- the account
+
+    async def queue_positions(self, tickers: Sequence[str]) -> tuple[QueuePosition, ...] | None:
+        """Own places in the queues of these markets. None, told once, where they cannot be had: refused, for good."""
+        if self._requester.signer is None or self._queue_trouble == "refused":
+            return None
+        found: list[QueuePosition] = []
+        try:
+            for batch in _batches(tickers):
+                request = requests.get_queue_positions(tickers=batch)
+                found += await self._requester.ask(request, bodies.read_queue_positions)
+        except (AuthenticationFailed, RequestRejected) as problem:
+            self._queue_trouble = "refused"
+            telemetry.warning("collect.no_queue_positions", problem=str(problem), again=False)
+            return None
+        except PASSING as problem:
+            if not self._queue_trouble:
+                telemetry.warning("collect.no_queue_positions", problem=str(problem), again=True)
+            self._queue_trouble = "passing"
+            return None
+        self._queue_trouble = ""
+        return tuple(found)
+
+
+class _Pages:
+    """Pages of markets, at most so many. `are_cut`: there are more."""
+
+    def __init__(self, requester: Requester, query: Query, most: int) -> None:
+        self.markets, self.are_cut = 0, False
+        self._requester, self._query, self._most = requester, query, most
+
+    async def __aiter__(self) -> AsyncIterator[tuple[Market, ...]]:
+        cursors = {""}
+        cursor = ""
+        for _ in range(self._most):
+            body, _ = await self._requester.send(self._query(cursor))
+            # A page of a thousand takes long to read: other tasks have their turn meanwhile.
+            page, unknown = await asyncio.to_thread(_read_page, body)
+            self._requester.unknown_keys.update(unknown)
+            self.markets += len(page.items)
+            yield page.items
+            cursor = page.cursor
+            if not cursor:
+                return
+            if cursor in cursors:  # one that the exchange does not know is answered with the first page
+                raise WireError(f"GET /markets: the cursor of page {len(cursors)} came before")
+            cursors.add(cursor)
+        self.are_cut = True
+
+
+def _read_page(body: bytes) -> tuple[Page[Market], Counter[str]]:
+    unknown: Counter[str] = Counter()
+    return bodies.read_markets(body, unknown), unknown
+
+
+def _queries(settings: UniverseSettings) -> Iterator[tuple[str, bool, Query]]:
+    """Lists of markets that are asked for: what they are, whether combos may be among them, and their request."""
+    page = partial(requests.get_markets, status=settings.status, limit=PAGE)
+    for series in settings.series:
+        yield f"series {series}", True, partial(_at, partial(page, series=series))
+    for event in settings.events:
+        yield f"event {event}", True, partial(_at, partial(page, event=event))
+    if settings.discover:
+        whole = partial(page, combos="" if settings.combos else "exclude")
+        yield "the exchange", settings.combos, partial(_at, whole)
+
+
+def _at(request: Callable[..., Request], cursor: str) -> Request:
+    return request(cursor=cursor)
+
+
+def _event_request(name: str) -> Request:
+    return requests.get_event(name)
+
+
+async def _if_listed(asked: Awaitable[T]) -> T | None:
+    """The answer; None where the exchange does not know what was asked for."""
+    try:
+        return await asked
+    except RequestRejected as problem:
+        if problem.status != 404:
+            raise
+        return None
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(names), BATCH):
+        yield names[first : first + BATCH]
