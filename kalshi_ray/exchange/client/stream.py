@@ -53,7 +53,7 @@ class Converses(Protocol[E_co]):
         """A frame came: what it means."""
 
     def due(self, now_ns: int) -> Sequence[bytes]:
-        """What to send now."""
+        """What to send now; nothing where there is no connection."""
 
     def take_events(self) -> Sequence[E_co]:
         """What time alone brought about."""
@@ -159,9 +159,10 @@ class Stream(Generic[E]):
         """Dial and listen, again and again. Raises where dialling again cannot help."""
         failures, was_up = 0, False
         while True:
-            began = time.monotonic()
+            began, waiting = time.monotonic(), asyncio.create_task(self._pass_time(feed))
             try:
                 async with self._dial() as socket:
+                    await _stop(waiting)
                     was_up = True
                     telemetry.event("stream.up", dials=self.dials)
                     await self._listen(socket, feed, wake)
@@ -170,13 +171,19 @@ class Stream(Generic[E]):
                 cause = self._refused(problem)
             except (OSError, TimeoutError, WebSocketException, EOFError) as problem:
                 cause = str(problem) or type(problem).__name__
+            finally:
+                await _stop(waiting)
             await self._hand_out(feed.lost(self._clock()))
             failures = 1 if time.monotonic() - began > self._settings.most_backoff_s else failures + 1
             if not was_up and failures >= self._settings.attempts:
                 raise ExchangeDown(f"no stream from {self._host}: {cause}", remedy="`kalshi-ray doctor` says why")
             pause = self._backoff.pause_ns(failures) / SECOND
             telemetry.warning("stream.lost", cause=cause, again_in_s=round(pause, 3))
-            await asyncio.sleep(pause)
+            waiting = asyncio.create_task(self._pass_time(feed))
+            try:
+                await asyncio.sleep(pause)
+            finally:
+                await _stop(waiting)
 
     def _dial(self) -> connect:
         self.dials += 1
@@ -232,6 +239,14 @@ class Stream(Generic[E]):
                     await wake.wait()
             wake.clear()
 
+    async def _pass_time(self, feed: Converses[E]) -> None:
+        """While there is no connection: time alone may bring something about."""
+        while True:
+            await asyncio.sleep(TEND_S)
+            if not feed.is_online:
+                feed.due(self._clock())
+                await self._hand_out(feed.take_events())
+
     async def _hand_out(self, events: Sequence[E]) -> None:
         """To whoever reads, in order, once there is room: a slow reader makes the connection wait."""
         if not events:
@@ -261,3 +276,11 @@ class Stream(Generic[E]):
     @property
     def _host(self) -> str:
         return self._address.stream.partition("://")[2].partition("/")[0]
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    """End a task; a fault of it is raised."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    if not task.cancelled():
+        task.result()
