@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +38,21 @@ def store_of_kind(kind: str, folder: Path) -> SessionStore:
         memory.create_dir("lake")
         return SessionStore(FolderBackend(Files(memory, "lake"), "mock://lake"))
     postgres = pytest.importorskip("tests.data.postgres", reason="needs a PostgreSQL that the tests can start")
-    store: SessionStore = postgres.open_store()
+    return open_store(postgres.fresh_url())
+
+
+@cache
+def _database() -> SessionStore:
+    return store_of_kind("postgres", Path())
+
+
+def emptied_store(kind: str, folder: Path) -> SessionStore:
+    """An empty store for one of many tries: databases are slow to make, so that one is shared and emptied."""
+    if kind != "postgres":
+        return store_of_kind(kind, folder)
+    store = _database()
+    for session_id in store.ids():
+        store.backend.remove_session(session_id)
     return store
 
 
