@@ -94,6 +94,8 @@ class Files:
             if self.read(name) != content:  # two writers raced and the other one came last
                 raise FileExistsError(self.path(name))
             return
+        if os.path.lexists(self.path(name)):
+            raise FileExistsError(self.path(name))
         # A link appears at once and with all of its content: a crash never leaves an empty file of that name.
         partial = f"{name}.{uuid.uuid4().hex}{PARTIAL}"
         try:

@@ -21,6 +21,7 @@ from kalshi_ray.data.owner import Owner
 from kalshi_ray.data.pieces import LOCK
 from kalshi_ray.data.schema import UPDATES
 from kalshi_ray.data.store import SessionStore, open_store
+from kalshi_ray.data.verify import verify_session
 from kalshi_ray.errors import DataError, NothingToDo, SessionBusy, SessionDamaged, SessionUnfinished
 from tests.data.samples import draft, market_table, random_updates, write_session
 
@@ -210,6 +211,31 @@ def test_a_session_of_another_schema_version_is_refused(tmp_path: Path) -> None:
     manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 1'))
     with pytest.raises(SessionDamaged, match=r"schema version 1, this version reads 2. Import, generate or record"):
         store.open("s")
+
+
+def test_a_session_of_another_schema_version_is_listed_counted_and_can_be_deleted(tmp_path: Path) -> None:
+    store = store_of(tmp_path)
+    manifest = tmp_path / "sessions" / "s" / "session.json"
+    manifest.write_text(manifest.read_text().replace('"schema_version": 2', '"schema_version": 1'))
+    summary = store.summary("s")
+    assert (summary.state, summary.rows) == ("damaged", 5_000)
+    assert not verify_session(store, "s").is_whole
+    store.delete("s", expected_rows=5_000)
+    assert store.ids() == []
+
+
+def test_a_full_disk_keeps_nobody_from_deleting_but_a_living_writer_does(tmp_path: Path) -> None:
+    store_of(tmp_path)
+    disk = FullDisk(fs.LocalFileSystem(), str(tmp_path))
+    store = SessionStore(FolderBackend(disk))
+    disk.room = 5_000
+    writer = store.writer("t", manifest=draft())
+    disk.room = 0
+    with pytest.raises(SessionBusy):
+        store.delete("t", expected_rows=0)
+    store.delete("s", expected_rows=5_000)
+    assert store.ids() == ["t"]
+    writer.close()
 
 
 @pytest.mark.parametrize("content", [b"{}", b"[]", b'{"schema_version": 2}', b"half a {", b""])
