@@ -12,6 +12,7 @@ import difflib
 import inspect
 import io
 import os
+import re
 import textwrap
 import tokenize
 import tomllib
@@ -30,6 +31,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 PREFIX = "KALSHI_RAY_"
 DEFAULT = "default"
+_PASSWORD = re.compile(r"(?P<before>\s*[A-Za-z][A-Za-z0-9+.-]*://[^/?#@:]*):.*@", re.DOTALL)  # up to the last @
+_PASSWORD_PARAMETER = re.compile(r"(?P<before>[?&][^=&]*password[^=&]*=)[^&]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,14 @@ class Setting:
     source: str
 
     @property
+    def shown(self) -> Any:
+        """The value as it may be shown: a URL without its password."""
+        return without_password(self.value) if isinstance(self.value, str) else self.value
+
+    @property
     def text(self) -> str:
-        """The value as people read it."""
-        return "none" if self.value is None else toml_text(self.value)
+        """The same as people read it."""
+        return "none" if self.value is None else toml_text(self.shown)
 
     @property
     def is_default(self) -> bool:
@@ -95,14 +103,18 @@ def load(
     environ: Mapping[str, str] | None = None,
     options: Iterable[tuple[str, str]] = (),
     others: Collection[str] = (),
+    last: Mapping[str, str] = types.MappingProxyType({}),
 ) -> Loaded[T]:
     """Load a settings record.
 
     `options` are (dotted key, text) pairs; `environ` is the process's own unless given; `others` are sections that
-    exist beside those of `kind` and are not looked into.
+    exist beside those of `kind` and are not looked into; `last` are variables of other programs that count where a
+    key is set nowhere else, by dotted key.
     """
     known = {leaf.key: leaf for leaf in leaves(kind)}
-    found = _from_file(path, known, others)
+    foreign = [(key, name, variable(name, environ)) for key, name in last.items() if key in known]
+    found = {key: (_convert(known[key], text, name, from_text=True), name) for key, name, text in foreign if text}
+    found.update(_from_file(path, known, others))
     found.update(_from_environment(environ, known, others))
     found.update(_from_options(options, known))
     settings = tuple(Setting(leaf, *found.get(key, (leaf.default, DEFAULT))) for key, leaf in known.items())
@@ -115,6 +127,12 @@ def load(
 def variable(name: str, environ: Mapping[str, str] | None = None) -> str:
     """A variable that is no setting, such as a key that must not stand in a file; empty where it is not set."""
     return (os.environ if environ is None else environ).get(name, "")
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown; anything else as it is."""
+    hidden = _PASSWORD.sub(r"\g<before>:***@", url, count=1)
+    return _PASSWORD_PARAMETER.sub(r"\g<before>***", hidden) if "://" in hidden else hidden
 
 
 def replaced(settings: T, **given: Any) -> T:

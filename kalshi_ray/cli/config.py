@@ -86,7 +86,7 @@ def _record(setting: config_file.Setting) -> dict[str, object]:
     leaf = setting.leaf
     return {
         "key": leaf.key,
-        "value": setting.value,
+        "value": setting.shown,
         "source": setting.source,
         "default": leaf.default,
         "type": leaf.kind_name,

@@ -1,0 +1,110 @@
+"""What a failed call is called: what passes by itself, and what somebody has to put right, in one line each."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+
+import asyncpg
+
+from kalshi_ray.data.catalog.urls import Place
+from kalshi_ray.errors import DataError, KalshiRayError, StoreDown, StoreFull, UsageError
+
+NOTHING_WRITTEN = "Nothing was half-written: the same call may succeed later"
+
+# SQLSTATE of what goes by: the server stops, starts or is busy, or another transaction was in the way.
+_PASSING = {
+    "40001": "two transactions collided",
+    "40P01": "two transactions waited for each other",
+    "53300": "the server takes no more connections",
+    "57P01": "the server is shutting down",
+    "57P02": "another connection crashed the server",
+    "57P03": "the server is starting or stopping",
+    "57P05": "the connection was idle for too long",
+    "25P03": "a transaction was idle for too long",
+    "55P03": "somebody else holds a lock on the tables",
+}
+_DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
+_RIGHTS = {
+    "database": "CREATE on the database",
+    "schema": "USAGE on the schema to read, CREATE to write",
+    "table": "SELECT to read; to write, the role that owns the tables",
+    "view": "SELECT",
+    "function": "EXECUTE",
+}
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same call may succeed in a moment, over a connection of its own."""
+    if isinstance(error, asyncpg.PostgresError):
+        return isinstance(error, asyncpg.PostgresConnectionError) or error.sqlstate in _PASSING
+    if isinstance(error, asyncpg.ClientConfigurationError | ssl.SSLCertVerificationError):
+        return False
+    return isinstance(error, OSError | TimeoutError | EOFError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+
+
+def down(error: BaseException, place: Place, *, whole: bool = True) -> StoreDown:
+    """The error for what did not pass in time."""
+    if getattr(error, "sqlstate", "") == "55P03":
+        return StoreDown(f"{place}: somebody else holds a lock on the tables", remedy=NOTHING_WRITTEN)
+    what = f"cannot reach {place} within {place.patience_s:g} s: {_reason(error, place)}"
+    return StoreDown(what, remedy=NOTHING_WRITTEN if whole else "")
+
+
+def told(error: BaseException, place: Place) -> KalshiRayError:
+    """The error for what does not pass by itself."""
+    if isinstance(error, asyncpg.ClientConfigurationError):
+        return UsageError(f"{place}: {_first_line(error)}", remedy="Correct the URL or the PG… variables")
+    if not isinstance(error, asyncpg.PostgresError):
+        return DataError(f"{place}: {type(error).__name__}: {_first_line(error)}")
+    state, user = error.sqlstate or "", f"role {place.user!r}" if place.user else "the role"
+    if state == "28P01":
+        return DataError(
+            f"{place} does not accept the password of {user}",
+            remedy="Correct it in the URL, in ~/.pgpass or PGPASSWORD",
+        )
+    if state.startswith("28"):
+        return DataError(f"{place} does not let {user} in: {_first_line(error)}", remedy="Ask who runs the server")
+    if state == "3D000":
+        return DataError(f"{place}: there is no database {place.database!r}", remedy=f"createdb {place.database}")
+    if state in ("53100", "53200"):
+        return StoreFull(f"no space left in {place}: {_first_line(error)}", remedy=NOTHING_WRITTEN)
+    if state == "42501":
+        return _denied(error, place, user)
+    if state == "25006":
+        return DataError(f"{place} can only be read: {_first_line(error)}", remedy="Name the primary server")
+    if state == "57014":
+        return StoreDown(f"{place}: somebody cancelled the call: {_first_line(error)}", remedy=NOTHING_WRITTEN)
+    if state in ("22021", "22P05"):
+        return DataError(f"{place} cannot hold a text: {_first_line(error)}", remedy="Texts must be without NUL")
+    return DataError(f"{place} refused: {_first_line(error)} (SQLSTATE {state})")
+
+
+def _denied(error: asyncpg.PostgresError, place: Place, user: str) -> DataError:
+    said = _first_line(error)
+    found = _DENIED.search(said)
+    right = _RIGHTS.get(found["kind"], "") if found else ""
+    if said.startswith("must be owner"):
+        right = "to write, be the role that owns the tables, or a member of it"
+    needed = f". It needs {right}" if right else ""
+    return DataError(f"{place}: {user} has not the right: {said}{needed}", remedy="See docs/postgres.md, Rights")
+
+
+def _reason(error: BaseException, place: Place) -> str:
+    """Why a server cannot be reached, in a few words."""
+    if isinstance(error, asyncpg.PostgresError):
+        return _PASSING.get(error.sqlstate or "", _first_line(error))
+    if isinstance(error, socket.gaierror):
+        return f"no host is named {place.host!r}"
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens at {place.server}"
+    if isinstance(error, FileNotFoundError):
+        return f"there is no socket {place.server}"
+    if isinstance(error, TimeoutError):
+        return f"{place.server} does not answer"
+    return _first_line(error) or type(error).__name__
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")

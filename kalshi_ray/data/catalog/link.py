@@ -1,0 +1,141 @@
+"""One connection to the database, and the watch that ends it when nothing moves on it any more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import asyncpg
+
+T = TypeVar("T")
+
+Sink = Callable[[bytes], Awaitable[None]]
+
+
+class Link:
+    """A connection and what our calls do on it. `label` is its name in the server's list of connections."""
+
+    def __init__(self, connection: asyncpg.Connection, label: str, *, stall_s: float) -> None:
+        self.label = label
+        self.is_checked = False  # whether the schema is known to be ours, in our version
+        self._connection = connection
+        self._stall_s = stall_s
+        self._alarm: asyncio.TimerHandle | None = None
+        self._ended = asyncio.get_running_loop().create_future()
+        connection.add_termination_listener(self._note_end)
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing more can come over it."""
+        return self._ended.done() or bool(self._connection.is_closed())
+
+    def end(self) -> None:
+        """Drop the connection at once; what was under way is rolled back by the server."""
+        self._rest()
+        self._connection.terminate()
+        self._note_end()
+
+    async def close(self) -> None:
+        """Take leave of the server."""
+        self._rest()
+        await self._connection.close(timeout=2.0)
+
+    async def during(self, work: Awaitable[T]) -> T:
+        """Do `work`, which uses this link, until it is done or the connection is over: then ConnectionResetError."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait({task, self._ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():  # the library waits for room in a buffer that nobody will empty
+                await asyncio.wait({task}, timeout=0.1)
+            if not task.done():
+                raise ConnectionResetError("the connection was lost")
+            return task.result()
+        finally:
+            self._rest()
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=1.0)
+
+    async def run(self, sql: str, *arguments: object) -> str:
+        """One statement; returns what the server says it did."""
+        self._touch()
+        said: str = await self._connection.execute(sql, *arguments)
+        return said
+
+    async def script(self, sql: str) -> None:
+        """Several statements without arguments."""
+        self._touch()
+        await self._connection.execute(sql)
+
+    async def value(self, sql: str, *arguments: object) -> Any:
+        """The first column of the first row; None if there is none."""
+        self._touch()
+        return await self._connection.fetchval(sql, *arguments)
+
+    async def row(self, sql: str, *arguments: object) -> asyncpg.Record | None:
+        """The first row."""
+        self._touch()
+        return await self._connection.fetchrow(sql, *arguments)
+
+    async def rows(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """All rows."""
+        self._touch()
+        found: list[asyncpg.Record] = await self._connection.fetch(sql, *arguments)
+        return found
+
+    @asynccontextmanager
+    async def transaction(self, *, reads_only: bool = False) -> AsyncIterator[None]:
+        """Everything inside or nothing. `reads_only`: one state of the database throughout."""
+        self._touch()
+        options = {"isolation": "repeatable_read", "readonly": True} if reads_only else {}
+        async with self._connection.transaction(**options):
+            yield
+            self._touch()
+
+    async def copy_in(self, schema: str, table: str, columns: Sequence[str], chunks: AsyncIterator[bytes]) -> None:
+        """Send rows in the binary format. The watch rests while we wait for our own chunks."""
+
+        async def watched() -> AsyncIterator[bytes]:
+            self._rest()
+            async for chunk in chunks:
+                self._touch()
+                yield chunk
+                self._rest()
+            self._touch()
+
+        await self._connection.copy_to_table(
+            table, schema_name=schema, columns=columns, source=watched(), format="binary"
+        )
+
+    async def copy_records(
+        self, schema: str, table: str, columns: Sequence[str], records: Sequence[tuple[object, ...]]
+    ) -> None:
+        """Insert a few rows."""
+        self._touch()
+        await self._connection.copy_records_to_table(table, schema_name=schema, columns=columns, records=records)
+
+    async def copy_out(self, query: str, sink: Sink) -> None:
+        """Receive the rows of a query in the binary format."""
+
+        async def watched(data: bytes) -> None:
+            self._rest()
+            await sink(data)
+            self._touch()
+
+        self._touch()
+        await self._connection.copy_from_query(query, output=watched, format="binary")
+
+    def _touch(self) -> None:
+        self._rest()
+        self._alarm = asyncio.get_running_loop().call_later(self._stall_s, self.end)
+
+    def _rest(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _note_end(self, _: object = None) -> None:
+        if not self._ended.done():
+            self._ended.set_result(None)

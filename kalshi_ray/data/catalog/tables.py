@@ -1,0 +1,210 @@
+"""Tables among the pieces of a session: the market table, and the wide ones that have a partition for each session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from typing import Protocol
+
+import pyarrow as pa
+
+from kalshi_ray.data.catalog.codec import Incoming, Outgoing, packed_sha256
+from kalshi_ray.data.catalog.link import Link
+from kalshi_ray.data.catalog.market_rows import COLUMNS, MarketRows, market_table
+from kalshi_ray.data.pieces import MARKETS_FILE, TRUTH_FILE, number_of
+from kalshi_ray.data.schema import MARKETS, TRUTH, UPDATES, FileEntry
+from kalshi_ray.errors import UsageError
+
+PARTITIONED = ("updates", "truth")  # each has a table `updates_<number of the session>` of its own
+_RECEIVED = 2 << 20  # bytes decoded at a time
+_MOST_LOOKED_UP = 16  # markets for which the index is asked one by one; for more the part is gone through
+
+
+class StoredTable(Protocol):
+    """One table of a session, in the database. `home` is the quoted schema, `number` the session's."""
+
+    schema: pa.Schema
+
+    async def prepare(self, link: Link, home: str, number: int) -> None:
+        """Make room for it, in a transaction of its own."""
+
+    async def clear(self, link: Link, home: str, number: int) -> None:
+        """Delete its rows."""
+
+    async def send(self, link: Link, home: str, number: int, tables: Iterable[pa.Table]) -> FileEntry:
+        """Insert its rows."""
+
+    async def receive(
+        self,
+        link: Link,
+        home: str,
+        number: int,
+        rows: int,
+        columns: Sequence[str] | None,
+        markets: Sequence[int] | None,
+        where: str,
+    ) -> pa.Table:
+        """Read its rows, of which there must be `rows`."""
+
+    def sha256(self, table: pa.Table) -> str:
+        """The hash that `send` gives these rows."""
+
+
+def is_table(name: str) -> bool:
+    """Whether a piece is kept as rows."""
+    return name.endswith(".parquet")
+
+
+def stored_table(name: str) -> StoredTable:
+    """The table of a piece. UsageError for a name that no piece has."""
+    if name == MARKETS_FILE:
+        return MarketRowsTable()
+    if name == TRUTH_FILE:
+        return PartOfRows("truth", 0, TRUTH)
+    try:
+        return PartOfRows("updates", number_of(name), UPDATES)
+    except ValueError:
+        raise UsageError(f"a session has no table {name!r}", remedy="Known: markets, truth, updates/part-…") from None
+
+
+class MarketRowsTable:
+    """The market table: small, in one table for all sessions."""
+
+    schema = MARKETS
+
+    async def prepare(self, link: Link, home: str, number: int) -> None:
+        """There is room."""
+
+    async def clear(self, link: Link, home: str, number: int) -> None:
+        """Delete the markets of the session."""
+        await link.run(f"DELETE FROM {home}.markets WHERE session = $1", number)
+
+    async def send(self, link: Link, home: str, number: int, tables: Iterable[pa.Table]) -> FileEntry:
+        """Insert the markets in their order."""
+        going = await asyncio.to_thread(MarketRows, tables)
+        records = [(number, market, *record) for market, record in enumerate(going.records)]
+        await link.copy_records(home.strip('"'), "markets", ("session", "market", *COLUMNS), records)
+        return FileEntry(rows=len(records), bytes=going.bytes, sha256=going.sha256)
+
+    async def receive(
+        self,
+        link: Link,
+        home: str,
+        number: int,
+        rows: int,
+        columns: Sequence[str] | None,
+        markets: Sequence[int] | None,
+        where: str,
+    ) -> pa.Table:
+        """The markets in their order."""
+        if markets is not None:
+            raise UsageError("the market table is read whole", remedy="Choose rows of it afterwards")
+        found = await link.rows(f"SELECT * FROM {home}.markets WHERE session = $1 ORDER BY market", number)
+        return market_table(found, rows, columns, where)
+
+    def sha256(self, table: pa.Table) -> str:
+        """The hash of its rows as JSON lines."""
+        return MarketRows([table]).sha256
+
+
+class PartOfRows:
+    """A part of the updates, or the truth: some rows of the session's partition."""
+
+    def __init__(self, table: str, part: int, schema: pa.Schema) -> None:
+        self.schema = schema
+        self._table, self._part = table, part
+
+    async def prepare(self, link: Link, home: str, number: int) -> None:
+        """Make the partition. Attached afterwards, so that nobody who reads other sessions has to wait."""
+        own = f"{home}.{self._table}_{number}"
+        if await link.value("SELECT to_regclass($1)", own) is None:
+            await link.script(
+                f"CREATE TABLE {own} (LIKE {home}.{self._table} INCLUDING ALL);"
+                f"ALTER TABLE {home}.{self._table} ATTACH PARTITION {own} FOR VALUES IN ({number})"
+            )
+
+    async def clear(self, link: Link, home: str, number: int) -> None:
+        """Delete the rows of this part."""
+        await link.script("SET LOCAL enable_seqscan = off")
+        await link.run(f"DELETE FROM {home}.{self._table} WHERE session = {number} AND part = {self._part}")
+
+    async def send(self, link: Link, home: str, number: int, tables: Iterable[pa.Table]) -> FileEntry:
+        """Send the rows straight into the partition, and enter them into its index."""
+        going = Outgoing(self.schema, tables, session=number, part=self._part)
+        own = f"{self._table}_{number}"
+        async with aclosing(_made_ahead(going.chunks())) as chunks:
+            await link.copy_in(home.strip('"'), own, going.columns, chunks)
+        await link.run(
+            "SELECT brin_summarize_new_values(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+            " JOIN pg_am ON pg_am.oid = relam WHERE indrelid = $1::regclass AND amname = 'brin'",
+            f"{home}.{own}",
+        )
+        return FileEntry(rows=going.rows, bytes=going.size, sha256=going.sha256)
+
+    async def receive(
+        self,
+        link: Link,
+        home: str,
+        number: int,
+        rows: int,
+        columns: Sequence[str] | None,
+        markets: Sequence[int] | None,
+        where: str,
+    ) -> pa.Table:
+        """The rows of the part, brought into their order here; the server only picks them out."""
+        coming = Incoming(self.schema, self.schema.names if columns is None else columns, where)
+        chosen = "" if markets is None else f" AND {_among(markets)}"
+        await link.script("SET LOCAL enable_seqscan = off")
+        query = (
+            f"SELECT {', '.join(coming.columns)} FROM {home}.{self._table}"
+            f" WHERE session = {number} AND part = {self._part}{chosen}"
+        )
+        await _decoded_behind(link, query, coming)
+        return await asyncio.to_thread(coming.table, rows, is_whole=markets is None)
+
+    def sha256(self, table: pa.Table) -> str:
+        """The hash of its rows, packed."""
+        return packed_sha256(table, self.schema)
+
+
+def _among(markets: Sequence[int]) -> str:
+    """SQL for these markets. Of the index every single one is a search of its own, so many are only bounded there."""
+    listed = ",".join(str(int(market)) for market in markets)
+    if len(markets) <= _MOST_LOOKED_UP:
+        return f"market = ANY('{{{listed}}}'::int[])"
+    return f"market BETWEEN {min(markets)} AND {max(markets)} AND market + 0 = ANY('{{{listed}}}'::int[])"
+
+
+async def _made_ahead(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Chunks made in another thread, one ahead of the one that is being sent."""
+    coming = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
+    try:
+        while (chunk := await asyncio.shield(coming)) is not None:
+            coming = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
+            yield chunk
+    finally:
+        await asyncio.wait({coming})  # whoever gave us the tables must not find them in use
+        if not coming.cancelled():
+            coming.exception()  # it was raised above, or came too late to matter
+
+
+async def _decoded_behind(link: Link, query: str, coming: Incoming) -> None:
+    """Receive what a query gives; it is decoded in another thread while more comes."""
+    held: list[bytes] = []
+    decoding = asyncio.ensure_future(asyncio.sleep(0))
+
+    async def sink(data: bytes) -> None:
+        nonlocal decoding
+        held.append(data)
+        if sum(map(len, held)) >= _RECEIVED:
+            await decoding
+            decoding = asyncio.ensure_future(asyncio.to_thread(coming.take, b"".join(held)))
+            held.clear()
+
+    try:
+        await link.copy_out(query, sink)
+    finally:
+        await asyncio.wait({decoding})
+    decoding.result()
+    coming.take(b"".join(held))
