@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import fs
 
+from kalshi_ray.config import without_password
 from kalshi_ray.errors import DataError, StoreDown, StoreFull, UsageError
 
 PARTIAL = ".partial"  # suffix of a file that is still being written
@@ -190,7 +191,8 @@ def open_files(url: str) -> Files:
     try:
         filesystem, base = fs.FileSystem.from_uri(url)
     except (pa.ArrowException, ValueError, OSError) as error:
-        raise UsageError(f"cannot open {url!r}: {error}", remedy="Give a folder, file://… or s3://…") from error
+        shown, said = without_password(url), str(error).replace(url, without_password(url))
+        raise UsageError(f"cannot open {shown!r}: {said}", remedy="Give a folder, file://… or s3://…") from error
     return Files(filesystem, base)
 
 

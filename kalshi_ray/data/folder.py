@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_ray.config import without_password
 from kalshi_ray.data.files import Files
 from kalshi_ray.data.parquet import TableEncoder, open_parquet, read_columns
 from kalshi_ray.data.schema import FileEntry
@@ -30,7 +30,7 @@ class FolderBackend:
 
     def __init__(self, files: Files, url: str | None = None) -> None:
         self._files = files
-        self._url = _without_password(url or files.base)
+        self._url = without_password(url or files.base)
 
     @property
     def url(self) -> str:
@@ -140,7 +140,3 @@ class FolderBackend:
 
 def _path(session_id: str, name: str = "") -> str:
     return f"{_SESSIONS}/{session_id}/{name}" if name else f"{_SESSIONS}/{session_id}"
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"(?<=://)([^/@:]*):[^/@]*@", r"\1:***@", url)

@@ -239,6 +239,14 @@ def test_a_store_that_cannot_be_is_wrong_use(url: str) -> None:
         open_store(url)
 
 
+def test_a_password_in_a_url_is_never_shown() -> None:
+    with pytest.raises(UsageError) as refused:
+        open_store("nonsense://user:geheim@host/folder")
+    assert "geheim" not in str(refused.value) and "user:***@host" in str(refused.value)
+    memory = fs.FileSystem.from_uri("mock:///")[0]
+    assert FolderBackend(Files(memory, "lake"), "s3://key:geheim@lake/x").url == "s3://key:***@lake/x"
+
+
 def test_encoding_is_small(tmp_path: Path) -> None:
     """At most 12 bytes a row on random rows, which pack worse than real ones."""
     table = random_updates(200_000, markets=500, seed=10)
