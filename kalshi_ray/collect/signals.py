@@ -13,9 +13,9 @@ On a socket every line gets one line in answer, in order:
     {"ok":true,"recv_ns":1790922689123456789}
     {"ok":false,"error":"no market 'KXQ' in this session"}
 
-A line that is refused changes nothing, and the connection goes on. Answers that are not read are dropped once 256 KiB
-of them wait. From a file only lines that are added while the collector runs are read; what is refused is counted and
-told in the log.
+A line that is refused changes nothing, and the connection goes on. A sender may write its lines and go; one that stays
+and lets its answers lie for a second after they fill the socket gets no more of them, while its lines are still taken.
+From a file only lines that are added while the collector runs are read; what is refused is counted and told in the log.
 """
 
 from __future__ import annotations
