@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 DESK = 0  # the line of what no market connection brings: life cycles, answers of REST, signals, gaps of dead lines
 SIDS = 16  # of one line; a sid of a session is line × SIDS + the number of its channel
-BOOK = 1  # the number of the book channel
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,20 +15,21 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from kalshi_ray.collect.block import BOOK, DESK, SIDS, Block
+from kalshi_ray.collect.block import DESK, Block
 from kalshi_ray.collect.disk import Disk
+from kalshi_ray.collect.endings import given_up, interrupted
 from kalshi_ray.collect.facts import Facts
-from kalshi_ray.collect.pairing import LIVES, SPOOL, open_spool, put_place
+from kalshi_ray.collect.pairing import SPOOL, open_spool, put_place
 from kalshi_ray.collect.settings import CollectSettings
 from kalshi_ray.collect.spool import Spool
-from kalshi_ray.core.tape import GapCause, Kind
-from kalshi_ray.core.units import SECOND, Side
-from kalshi_ray.data.recording import ALL, ROW, table_of
+from kalshi_ray.core.units import SECOND
+from kalshi_ray.data.recording import ROW, table_of
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import SessionStore
 from kalshi_ray.data.writer import DESCRIBED, SessionWriter
 from kalshi_ray.errors import DataError, UnknownName, UsageError
 
+AWAY = "the recorder was away for a while; each time is a GAP row of every market"
 MOST_RAW = 512 << 20  # bytes of raw lines in a segment, which are read into memory at once
 
 
@@ -130,8 +131,10 @@ class Keeper:
         """
         is_resumed = self.take_up()
         if is_resumed and self.last_ns:
+            unknowns = self._writer.manifest.unknowns
+            self._writer.describe(unknowns=[*unknowns, AWAY] if AWAY not in unknowns else unknowns)
             self._end_lines()
-            self.spool.append([gap(DESK, 0, self.last_ns + 1, is_last=False)])
+            self.spool.append([interrupted(self.last_ns + 1, raw=self._settings.raw)])
             self.spool.sync()
         return is_resumed
 
@@ -217,7 +220,8 @@ class Keeper:
                 pass
             with self._storing, self._watching():
                 self._tell(self.facts, {})
-                self._tell_end()
+                origin = self._writer.manifest.origin
+                self._writer.describe(origin={key: value for key, value in origin.items() if key != SPOOL})
                 self._committed = self._writer.commit()
         self.spool.remove()
         return self._committed
@@ -243,7 +247,7 @@ class Keeper:
     def _end_lines(self) -> None:
         """Nobody says how the lines that are open went on: their books are unknown from here."""
         floors = self.spool.open_lines.items()
-        self.spool.append([gap(line, line * SIDS + BOOK, at, is_last=True) for line, at in floors if line != DESK])
+        self.spool.append([given_up(line, at_ns, raw=self._settings.raw) for line, at_ns in floors if line != DESK])
 
     def _store_segment(self, number: int) -> None:
         """One segment into the store, then out of the spool. Every step may be repeated."""
@@ -272,15 +276,6 @@ class Keeper:
             }
         )
 
-    def _tell_end(self) -> None:
-        """What concerned an unfinished session only goes out of its origin; what it cannot say is added."""
-        known = self._writer.manifest
-        origin = {key: value for key, value in known.origin.items() if key != SPOOL}
-        gaps = origin.get(LIVES, 1) - 1
-        note = f"the recorder was away {gaps} time{'s' if gaps > 1 else ''}: each is a gap of all markets"
-        unknowns = [*known.unknowns, note] if gaps and note not in known.unknowns else known.unknowns
-        self._writer.describe(origin=origin, unknowns=unknowns)
-
     @contextlib.contextmanager
     def _watching(self) -> Iterator[None]:
         """Remember why the store takes nothing, and since when."""
@@ -290,14 +285,6 @@ class Keeper:
             self._problem, self._problem_ns = str(problem), self._problem_ns or self._now_ns
             raise
         self._problem, self._problem_ns = "", 0
-
-
-def gap(line: int, sid: int, at_ns: int, *, is_last: bool) -> Block:
-    """From `at_ns` on the books of a sid are unknown because the recorder was gone; sid 0: all books."""
-    rows = np.zeros(1, ROW)
-    rows["market"], rows["recv_ns"], rows["sid"], rows["kind"] = ALL, at_ns, sid, Kind.GAP
-    rows["side"], rows["taker"], rows["size"] = Side.NONE, Side.NONE, GapCause.RECORDER
-    return Block(line=line, rows=rows, until_ns=at_ns, is_last=is_last)
 
 
 def _is_due(now_ns: int, since_ns: int, after_s: float, period_ns: int) -> bool:

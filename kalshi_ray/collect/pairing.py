@@ -18,7 +18,6 @@ from kalshi_ray.data.writer import SessionWriter
 from kalshi_ray.errors import DataError, SessionDamaged, UsageError
 
 SPOOL = "spool"  # key in the origin of a session that is being collected
-LIVES = "lives"  # key in the origin: how often it was begun or gone on with
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +85,6 @@ def open_spool(store: SessionStore, writer: SessionWriter, folder: Path, disk: D
         _check_agreement(spool, writer.parts, stored)
         lost = [_loss(place)] if place.host and not spool.is_taken_up else []
         origin = manifest.origin | put_place(folder, place.until_ns, place.next_line)
-        origin[LIVES] = manifest.origin.get(LIVES, 0) + 1
         writer.describe(origin=origin, unknowns=[*manifest.unknowns, *lost])
     except (DataError, UsageError):
         if spool.is_taken_up:

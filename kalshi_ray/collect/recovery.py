@@ -21,10 +21,12 @@ def recover(store: SessionStore, session_id: str, spool_folder: Path) -> Manifes
     """
     if not holds_spool(spool_folder):
         raise NothingToDo(f"{spool_folder} holds no spool", remedy="Recover the session from the store alone")
-    if store.summary(session_id).state == "finished":
+    summary = store.summary(session_id)
+    if summary.state == "finished":
         return _drop_remnant(store, session_id, spool_folder)
     nothing = Manifest(id=session_id, source="collect")  # the session is there: it is not told what it is
-    keeper = Keeper(store, session_id, spool_folder, nothing, CollectSettings())
+    keeps_raw = summary.raw_bytes > 0 or any(one.stat().st_size for one in spool_folder.glob("*.jsonl.zst"))
+    keeper = Keeper(store, session_id, spool_folder, nothing, CollectSettings(raw=keeps_raw))
     try:
         keeper.take_up()
         keeper.describe(unknowns=["the recorder stopped before its end"])

@@ -96,7 +96,11 @@ def read_last(disk: Disk, numbers: list[int]) -> Found:
         if seal_of(disk, number) is None:
             raise SessionDamaged(f"{disk.path(rows_file(number))} has no seal at its end", remedy=RESTORE)
     last = _read(disk, numbers[-1])
-    if len(numbers) == 1 or seal_of(disk, numbers[-2]) is not None:
+    if len(numbers) == 1:
+        return _repaired(disk, *last)
+    if seal_of(disk, numbers[-2]) is not None:
+        # The process may have died between writing this seal and syncing it.
+        disk.sync(rows_file(numbers[-2]))
         return _repaired(disk, *last)
     if last[0].has_own:
         raise SessionDamaged(f"{disk.path(rows_file(numbers[-2]))} has no seal at its end", remedy=RESTORE)
@@ -160,9 +164,10 @@ def _repaired(disk: Disk, found: Found, reader: Reader) -> Found:
             problem=reader.problem or "raw lines of no block",
         )
         disk.truncate(rows, mark.rows)
-        disk.truncate(raw, mark.raw)
-    # What a dead process wrote may not be on the disk yet.
+    # What a dead process wrote may not be on the disk yet, and the name of the raw lines may be lost.
+    disk.truncate(raw, mark.raw)
     disk.sync(raw)
     disk.sync(rows)
+    disk.sync_names()
     found.segment.synced = mark
     return found

@@ -141,7 +141,7 @@ class Spool:
     @property
     def bytes(self) -> int:
         """Of all its files."""
-        return self._segment.mark.rows + self._segment.mark.raw + sum(size for _, size in self._waiting.values())
+        return self._segment.mark.rows + self._segment.mark.raw + sum(size for _, size in self.waiting.values())
 
     @property
     def is_synced(self) -> bool:

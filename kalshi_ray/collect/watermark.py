@@ -81,9 +81,10 @@ class Lines:
         """The time of the last row."""
         times = np.ascontiguousarray(block.rows["recv_ns"])
         if times[0] < floor:
+            whose = "it" if block.line in self.floors else "the session"
             raise DataError(
-                f"line {block.line} brought a row of {times[0]}, after it was complete up to {floor}",
-                remedy="Times of a line never fall, not even if the clock does",
+                f"line {block.line} brought a row of {times[0]}, after {whose} was complete up to {floor}",
+                remedy="Open a line before time goes on, and let its times never fall, not even if the clock does",
             )
         falls = times[1:] < times[:-1]
         if falls.any():

@@ -191,7 +191,7 @@ def test_a_row_before_the_sealed_time_is_refused() -> None:
     spool = begun()
     spool.append([block_at([10, 20], 0, 1)])
     spool.seal()
-    with pytest.raises(DataError, match="line 2 brought a row of 19, after it was complete up to 20"):
+    with pytest.raises(DataError, match="line 2 brought a row of 19, after the session was complete up to 20"):
         spool.append([block_at([19], 2, 2)])
     spool.append([block_at([20], 2, 2)])
 
