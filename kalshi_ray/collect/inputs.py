@@ -151,7 +151,7 @@ class Input(NamedTuple):
 class _RawLine(msgspec.Struct):
     recv_ns: int
     line: int
-    frame: msgspec.Raw | None = None
+    frame: msgspec.Raw = msgspec.Raw(b"")
     frame_b64: str | None = None
     note: str | None = None
 
@@ -247,7 +247,7 @@ def read_line(text: bytes) -> Input:
         return Input(found.recv_ns, found.line, _note.decode(text))
     if found.frame_b64 is not None:
         return Input(found.recv_ns, found.line, base64.b64decode(found.frame_b64, validate=True))
-    if found.frame is None:
-        raise ValueError("neither a frame nor a note")
     raw = bytes(found.frame)
+    if not raw:
+        raise ValueError("neither a frame nor a note")
     return Input(found.recv_ns, found.line, msgspec.json.decode(raw, type=str).encode() if raw[:1] == b'"' else raw)
