@@ -625,3 +625,153 @@ def test_sides_of_books_are_of_the_yes_axis() -> None:
     talk = live()
     assert talk.feed.books["A"].size_at(Side.ASK, 5300) == 200
     assert isinstance(talk.hear(subscribed(7, 5, "no channel of ours"))[0], Subscribed)
+
+
+# -- a tape that needs its prints
+
+TAPE = FeedSettings(channels=(Channel.TRADE, Channel.BOOK), books_need_trades=True)
+PRINT = {"market_ticker": "A", "yes_price_dollars": "0.4700", "count_fp": "1.00", "taker_book_side": "bid"}
+
+
+def recording() -> Talk:
+    """A talk whose books A and B are known and need trades: books on sid 2 up to number 2, trades on sid 1."""
+    talk = Talk(TAPE)
+    talk.hear(subscribed(1, 1, "trade"))
+    talk.wait(0.1)
+    talk.hear(subscribed(2, 2), snapshot("A", 1, 2), snapshot("B", 2, 2))
+    assert talk.is_known("A", "B") == [True, True]
+    talk.feed.rows.clear()
+    return talk
+
+
+def told_gaps(talk: Talk) -> list[tuple[int, int]]:
+    """(sid, cause) of the gaps of all markets."""
+    return [(row["sid"], row["size"]) for row in talk.feed.rows.rows if row["kind"] == Kind.GAP and row["market"] < 0]
+
+
+def without_ids(commands: list[Command]) -> list[Command]:
+    """Commands to compare, whatever audits were between them."""
+    return [msgspec.structs.replace(command, id=0) for command in commands]
+
+
+def hear_rows(talk: Talk, *frames: bytes) -> None:
+    """Frames come, and their rows are kept."""
+    talk.events += talk.feed.receive_many(frames, np.full(len(frames), talk.now))
+
+
+def test_books_that_need_trades_are_not_asked_for_before_the_trades_come() -> None:
+    talk = Talk(TAPE)
+    assert talk.commands == [Subscribe(id=1, channels=(Channel.TRADE,), tickers=("A", "B"))]
+    assert talk.wait(1) == []
+    talk.hear(subscribed(1, 1, "trade"))
+    books = Subscribe(id=2, channels=(Channel.BOOK,), tickers=("A", "B"), use_yes_price=True)
+    assert talk.wait(0.1) == [books]
+
+
+def test_a_market_joins_the_books_when_it_has_joined_the_trades() -> None:
+    talk = recording()
+    talk.feed.add(["C"])
+    join = UpdateSubscription(id=0, sid=1, action=Action.ADD, tickers=("C",))
+    assert without_ids(talk.wait(1)) == [join]
+    (again,) = talk.wait(5)
+    assert without_ids([again]) == [join], "unanswered: again"
+    talk.hear(frame("ok", {"market_tickers": ["A", "B", "C"]}, id=again.id, sid=1, seq=1))
+    assert without_ids(talk.wait(0.1)) == [msgspec.structs.replace(join, sid=2)]
+
+
+def test_where_trades_are_refused_for_good_books_come_without_them_and_that_is_told() -> None:
+    talk = Talk(TAPE)
+    (dead,) = (event for event in talk.hear(error(11, id=1)) if isinstance(event, Dead))
+    assert dead.channel is Channel.TRADE and dead.is_final
+    assert [one.channels for one in talk.wait(0.1) if isinstance(one, Subscribe)] == [(Channel.BOOK,)]
+    talk.hear(subscribed(2, 1), snapshot("A", 1))
+    assert talk.is_known("A", "B") == [True, False]
+
+
+def test_a_missing_print_is_a_gap_of_trades_and_books_and_the_books_are_asked_for() -> None:
+    talk = recording()
+    hear_rows(talk, frame("trade", PRINT, sid=1, seq=1), frame("trade", PRINT, sid=1, seq=3))
+    assert [row["kind"] for row in talk.feed.rows.rows] == [Kind.TRADE, Kind.GAP, Kind.GAP, Kind.TRADE]
+    assert told_gaps(talk) == [(1, GapCause.SEQUENCE), (2, GapCause.SEQUENCE)]
+    assert Missed(channel=Channel.TRADE, sid=1, frames=1) in talk.events
+    assert Stale(tickers=("A", "B"), cause=Cause.GAP, sid=2) in talk.events
+    asked = UpdateSubscription(id=0, sid=2, action=Action.SNAPSHOT, tickers=("A", "B"))
+    assert without_ids(talk.wait(0.1)) == [asked]
+
+
+def test_while_a_trade_subscription_is_dead_no_snapshot_makes_a_book_known() -> None:
+    talk = recording()
+    hear_rows(talk, error(25, sid=1, seq=1), delta("A", 3, 2), snapshot("B", 4, 2))
+    assert told_gaps(talk) == [(1, GapCause.SEQUENCE), (2, GapCause.SEQUENCE)] and len(talk.feed.rows) == 2
+    assert talk.is_known("A", "B") == [False, False]
+    assert talk.feed.counts["frames of books without their prints"] == 2
+    (asked,) = talk.wait(0.5)
+    assert without_ids([asked]) == [Subscribe(id=0, channels=(Channel.TRADE,), tickers=("A", "B"))]
+    talk.hear(subscribed(asked.id, 5, "trade"))
+    books = UpdateSubscription(id=0, sid=2, action=Action.SNAPSHOT, tickers=("A", "B"))
+    assert without_ids(talk.wait(0.1)) == [books]
+    talk.hear(snapshot("A", 5, 2), snapshot("B", 6, 2))
+    assert talk.is_known("A", "B") == [True, True] and talk.feed.counts["gaps"] == 0
+
+
+def test_a_lost_connection_is_a_gap_of_trades_and_books() -> None:
+    talk = recording()
+    talk.feed.lost(talk.now)
+    assert sorted(told_gaps(talk)) == [(1, GapCause.RECONNECT), (2, GapCause.RECONNECT)]
+
+
+def test_rows_say_the_sids_they_are_told_whatever_the_exchange_calls_them() -> None:
+    talk = Talk(BOOKS)
+    talk.feed = Feed(TAPE, ["A"], sids={Channel.BOOK: 113, Channel.TRADE: 114})
+    talk.feed.connect(talk.now)
+    talk.hear(subscribed(1, 1, "trade"))
+    talk.wait(0.1)
+    trades = [frame("trade", PRINT, sid=1, seq=1), frame("trade", PRINT | {"unknown": 1}, sid=1, seq=2)]
+    hear_rows(talk, subscribed(2, 2), snapshot("A", 1, 2), *trades, delta("A", 2, 2), delta("A", 5, 2))
+    assert set(talk.feed.rows.rows["sid"].tolist()) == {113, 114}
+    talk.feed.lost(talk.now)
+    assert told_gaps(talk) == [(113, 1), (114, 3), (113, 3)] or sorted(told_gaps(talk)) == [
+        (113, 1),
+        (113, 3),
+        (114, 3),
+    ]
+
+
+def test_tickers_that_nobody_reads_pass_without_an_event() -> None:
+    channels = (Channel.BOOK, Channel.TICKER)
+    talk = Talk(FeedSettings(channels=channels, unread=(Channel.TICKER,)))
+    ticker = frame("ticker", {"market_ticker": "A", "price_dollars": "0.4800", "whatever": 1}, sid=2)
+    hear_rows(talk, subscribed(1), subscribed(2, 2, "ticker"), snapshot("A", 1), ticker, delta("A", 2), ticker)
+    assert talk.feed.aside == [0, 1] and not any(isinstance(event, TickerMessage) for event in talk.events)
+    assert not talk.feed.counts and talk.feed.books["A"].bids == ((4700, 400),)
+
+
+def test_where_nothing_was_due_it_makes_no_difference_that_it_was_asked() -> None:
+    talk = recording()
+    before = talk.feed.acts
+    for _ in range(300):  # 30 s: an audit, and what became of it
+        talk.now += 100 * MILLISECOND
+        talk.feed.heard(talk.now)
+        talk.feed.due(talk.now)
+    assert talk.feed.acts - before <= 3
+    acts = talk.feed.acts
+    talk.hear(delta("A", 9, 2))
+    talk.feed.due(talk.now)
+    assert talk.feed.acts == acts + 1, "snapshots are asked for"
+    talk.now += 60 * SECOND
+    for _ in range(2):
+        assert talk.feed.due(talk.now) == [] and talk.feed.acts == acts + 2, "silence, once"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"channels": (Channel.BOOK,), "books_need_trades": True},
+        {"channels": (Channel.TRADE,), "books_need_trades": True},
+        {"channels": (Channel.BOOK,), "unread": (Channel.TICKER,)},
+        {"channels": (Channel.BOOK, Channel.TRADE), "unread": (Channel.TRADE,)},
+    ],
+)
+def test_a_tape_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        FeedSettings(**wrong)

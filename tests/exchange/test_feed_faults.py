@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,17 @@ SEEDS = st.integers(0, 10**9)
 
 
 def line_of(
-    seed: int, tickers: list[str], faults: Faults, *, batch: int, use_yes_price: bool = True, reuses_sids: bool = False
+    seed: int,
+    tickers: list[str],
+    faults: Faults,
+    *,
+    batch: int,
+    use_yes_price: bool = True,
+    reuses_sids: bool = False,
+    **more: Any,
 ) -> Line:
     exchange = LittleExchange(tickers, seed, use_yes_price=use_yes_price, reuses_sids=reuses_sids)
-    feed = Feed(FeedSettings(use_yes_price=use_yes_price, tickers_per_command=400), tickers)
+    feed = Feed(FeedSettings(use_yes_price=use_yes_price, tickers_per_command=400, **more), tickers)
     return Line(exchange, feed, seed, faults, batch=batch)
 
 
@@ -74,6 +82,13 @@ def test_known_books_are_true_under_any_plan_of_faults(seed: int, use_yes_price:
 def test_markets_come_and_go_under_any_plan_of_faults(seed: int) -> None:
     line = line_of(seed, FEW, random_faults(seed), batch=Random(seed).choice([1, 7]))
     run(line, 60, per_step=8, comes_and_goes=0.2)
+
+
+@given(seed=SEEDS)
+@settings(max_examples=60)
+def test_books_that_need_trades_are_true_and_become_known_again(seed: int) -> None:
+    line = line_of(seed, FEW, random_faults(seed), batch=Random(seed).choice([1, 7]), books_need_trades=True)
+    run(line, 60, per_step=8, comes_and_goes=0.1)
 
 
 @given(seed=SEEDS)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kalshi_ray.data import recording
 from kalshi_ray.wire import rows as wire_rows
 from kalshi_ray.wire.codec import Codec
-from kalshi_ray.wire.fast import BOOK_FRAMES, TRADE_FRAMES, Batch, FastReader, Followed, Names
+from kalshi_ray.wire.fast import BOOK_FRAMES, TICKER_FRAMES, TRADE_FRAMES, Batch, FastReader, Followed, Names
 from kalshi_ray.wire.messages import BookDelta, BookSnapshot, Trade
 from kalshi_ray.wire.rows import ROW, cells_of
 from kalshi_ray.wire.scan import LEVELS_MOST
@@ -177,3 +177,51 @@ def test_every_name_keeps_its_index(tickers: list[str]) -> None:
         names.want(names.find(ticker), BOOK_FRAMES)
         found: Any = taken(DELTA.replace(b"KXA-26-T1", ticker.encode()), names)
         assert found is not None and found[0][0] == names.find(ticker)
+
+
+TICKER_FRAME = (
+    b'{"type":"ticker","sid":9,"sending_ts_ms":1791000000120,"msg":{"market_ticker":"KXA-26-T1","price_dollars":"0.4800",'
+    b'"dollar_volume":-16948,"yes_bid_size_fp":"300.00","x":0.5,"time":"2026-10-02T06:31:29.123Z","y":null,"z":true}}'
+)
+
+
+def is_passed_over(raw: bytes, *followed: Followed) -> bool:
+    """Whether a frame is taken and makes no row."""
+    reader = FastReader(names_of(TICKERS), use_yes_price=False)
+    reader.follow(followed or [Followed(SID, SEQ, BOOK_FRAMES), Followed(9, 0, TICKER_FRAMES)])
+    return reader.read(Batch([raw], np.array([5])), 0) == 1 and len(reader.rows) == 0
+
+
+def test_tickers_are_passed_over_where_nobody_reads_them_whatever_keys_they_have() -> None:
+    assert is_passed_over(TICKER_FRAME)
+    assert is_passed_over(b' { "sid":9 , "type":"ticker" , "msg" : { } } ')
+    assert not is_passed_over(TICKER_FRAME, Followed(SID, SEQ, BOOK_FRAMES))
+    assert not is_passed_over(TICKER_FRAME, Followed(9, 0, TRADE_FRAMES)), "a ticker on a channel of trades"
+    assert not is_passed_over(DELTA.replace(b'"sid":7', b'"sid":9')), "a delta on a channel of tickers"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'"a":tru', b'"a":nul', b'"a":01', b'"a":1.', b'"a":-', b'"a":1e5', b'"a":[1]', b'"a":{"b":1}', b'"a" 1',
+     b'"a":1,', b'"a":"\n"', b'"a":"\xc3"', b"a:1", b'"a":1 "b":2', b'"a":', b'"a"', b",", b'"a":1}', b'"a":"b'],
+)  # fmt: skip
+def test_a_ticker_that_is_not_plain_json_is_the_codecs(body: bytes) -> None:
+    whole = b'{"type":"ticker","sid":9,"msg":{%b}}'
+    assert is_passed_over(whole % b'"a":-1.50,"b":"","c":false')
+    assert not is_passed_over(whole % body)
+
+
+@pytest.mark.parametrize("key", [b'"seq":1,', b'"id":1,', b'"sid":9,', b'"type":"ticker",', b'"new":1,'])
+def test_a_ticker_with_another_envelope_is_the_codecs(key: bytes) -> None:
+    assert not is_passed_over(TICKER_FRAME.replace(b'"msg"', key + b'"msg"'))
+
+
+def test_every_cut_of_a_ticker_is_left_aside() -> None:
+    assert not any(is_passed_over(TICKER_FRAME[:stop]) for stop in range(len(TICKER_FRAME)))
+
+
+def test_rows_say_the_sid_that_they_are_told() -> None:
+    reader = FastReader(names_of(TICKERS), use_yes_price=False)
+    reader.follow([Followed(SID, SEQ, BOOK_FRAMES, told=115)])
+    assert reader.read(Batch([DELTA], np.array([5])), 0) == 1
+    assert reader.rows["sid"].tolist() == [115] and reader.followed() == [(SID, SEQ + 1)]
