@@ -15,7 +15,7 @@ import pytest
 
 from kalshi_ray import telemetry
 from kalshi_ray.collect.collector import inlet
-from kalshi_ray.collect.collector.inlet import FileTail, Inlet, SignalSocket, Taker
+from kalshi_ray.collect.collector.inlet import FileTail, Inlets, SignalSocket, Taker
 from kalshi_ray.collect.register import Signal
 from kalshi_ray.collect.signals import SignalReader
 from kalshi_ray.errors import ConfigError, UsageError
@@ -395,18 +395,18 @@ def test_a_path_that_is_no_file_is_refused_at_the_start_and_told_later(
 
 def test_the_inlet_opens_what_is_asked_for_and_closes_it_all(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
-        async with Inlet(desk.taker):
+        async with Inlets(desk.taker):
             pass
         path, file = tmp_path / "s", tmp_path / "f"
         append(file, b"")
-        async with Inlet(desk.taker, socket_path=str(path), file_path=str(file)):
+        async with Inlets(desk.taker, socket_path=str(path), file_path=str(file)):
             append(file, LINE % 1)
             async with sender(path) as one:
                 assert (await one.say(LINE % 2))[0]["ok"]
             await desk.has(2)
         assert sorted(desk.values) == [1, 2] and not path.exists()
         with pytest.raises(ConfigError, match="it is not a file"):
-            async with Inlet(desk.taker, socket_path=str(path), file_path=str(tmp_path)):
+            async with Inlets(desk.taker, socket_path=str(path), file_path=str(tmp_path)):
                 pass
         assert not path.exists(), "what was opened before the error is closed"
 

@@ -61,7 +61,7 @@ class Taker:
         return recv_ns
 
 
-class Inlet:
+class Inlets:
     """The socket and the file, where there are any, as long as the block runs."""
 
     def __init__(self, taker: Taker, *, socket_path: str = "", file_path: str = "") -> None:
