@@ -23,6 +23,7 @@ from kalshi_ray.collect.market_facts import Known, ListedMarket, MarketFacts
 from kalshi_ray.errors import SessionDamaged
 from kalshi_ray.exchange.feed_settings import FeedSettings
 from kalshi_ray.wire.messages import Ranges
+from kalshi_ray.wire.trading import QueuePosition
 
 _CODEC = pa.Codec("zstd", compression_level=1)
 _OPEN, _CLOSE = ord("{"), ord("}")
@@ -112,6 +113,12 @@ class Signalled(msgspec.Struct, frozen=True, tag_field="note", tag="signalled"):
     ticker: str | None = None
 
 
+class Queued(msgspec.Struct, frozen=True, tag_field="note", tag="queued"):
+    """REST said how many lots stand before own orders. No row comes of it."""
+
+    positions: list[QueuePosition]
+
+
 class Resumed(msgspec.Struct, frozen=True, tag_field="note", tag="resumed"):
     """A collector goes on with a session, and this is what it knows of it."""
 
@@ -136,6 +143,7 @@ Note = (
     | Listed
     | FeesListed
     | Signalled
+    | Queued
     | Resumed
 )
 

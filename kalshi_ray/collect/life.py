@@ -26,6 +26,7 @@ from kalshi_ray.exchange.feed_settings import FeedSettings
 from kalshi_ray.wire.commands import Channel
 from kalshi_ray.wire.listing import Event, Market
 from kalshi_ray.wire.messages import EventCreated, FeeChange, MarketChange, Subscribed
+from kalshi_ray.wire.trading import QueuePosition
 
 Change = MarketChange | EventCreated | FeeChange
 
@@ -96,6 +97,10 @@ class LifeLine(Line):
         now_ns = self._begin(now_ns)
         rows = self.register.signal_rows(signal, now_ns)
         self._add(rows, inputs.Signalled(name=signal.name, value=signal.value, ticker=signal.ticker), now_ns)
+
+    def queued(self, positions: Iterable[QueuePosition], now_ns: int) -> None:
+        """Where our own orders stand. It is kept in the raw lines alone."""
+        self._turn(now_ns, inputs.Queued(positions=list(positions)))
 
     # -- inside
 

@@ -134,7 +134,7 @@ class Rebuilding:
 def _repeat(line: Line, note: inputs.Note, now_ns: int) -> None:
     """Do once more what a note says was done."""
     match note, line:
-        case inputs.Opened() | inputs.Quiet(), _:
+        case inputs.Opened() | inputs.Quiet() | inputs.Queued(), _:
             pass
         case inputs.Connected(), _:
             line.connect(now_ns)

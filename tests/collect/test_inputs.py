@@ -16,6 +16,7 @@ from kalshi_ray.collect.recorder import BookLine
 from kalshi_ray.errors import SessionDamaged
 from kalshi_ray.exchange.feed_settings import FeedSettings
 from kalshi_ray.wire.commands import Channel
+from kalshi_ray.wire.trading import QueuePosition
 from tests.collect.course import raw_inputs
 from tests.wire.odd_frames import Maker
 from tests.wire.test_fast import DELTA
@@ -48,6 +49,7 @@ NOTES: list[inputs.Note] = [
     inputs.FeesListed("E", "quadratic", 500_000),
     inputs.Signalled("rain", 0.1 + 0.2, "A"),
     inputs.Signalled("rain", -1e-300),
+    inputs.Queued([QueuePosition(order_id="o", ticker="A", ahead=1250)]),
     inputs.Resumed([Known(facts=FACTS, told=told_at_join(ROW))], [((0, 10_000, 10),)], ["rain"]),
 ]
 
