@@ -43,6 +43,7 @@ class Leaf:
     kind: Any
     default: Any
     meaning: str
+    foreign: str = ""  # a variable of other programs too, which counts where nothing else sets it
 
     @property
     def variable(self) -> str:
@@ -103,17 +104,17 @@ def load(
     environ: Mapping[str, str] | None = None,
     options: Iterable[tuple[str, str]] = (),
     others: Collection[str] = (),
-    last: Mapping[str, str] = types.MappingProxyType({}),
 ) -> Loaded[T]:
     """Load a settings record.
 
     `options` are (dotted key, text) pairs; `environ` is the process's own unless given; `others` are sections that
-    exist beside those of `kind` and are not looked into; `last` are variables of other programs that count where a
-    key is set nowhere else, by dotted key.
+    exist beside those of `kind` and are not looked into.
     """
     known = {leaf.key: leaf for leaf in leaves(kind)}
-    foreign = [(key, name, variable(name, environ)) for key, name in last.items() if key in known]
-    found = {key: (_convert(known[key], text, name, from_text=True), name) for key, name, text in foreign if text}
+    found: dict[str, tuple[Any, str]] = {}
+    for leaf in known.values():
+        if leaf.foreign and (text := variable(leaf.foreign, environ)):
+            found[leaf.key] = (_convert(leaf, text, leaf.foreign, from_text=True), leaf.foreign)
     found.update(_from_file(path, known, others))
     found.update(_from_environment(environ, known, others))
     found.update(_from_options(options, known))
@@ -156,15 +157,16 @@ def options_of(arguments: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def leaves(kind: type[msgspec.Struct], prefix: str = "") -> Iterator[Leaf]:
-    """All fields of a settings type that can be set, in their order, with dotted keys."""
-    meanings = field_comments(kind)
+    """All fields of a settings type, with dotted keys; its FOREIGN names variables of other programs by field."""
+    meanings, foreign = field_comments(kind), getattr(kind, "FOREIGN", {})
     for item in msgspec.structs.fields(kind):
         key = prefix + item.name
         if _is_struct(item.type):
             yield from leaves(item.type, key + ".")
             continue
         default = item.default if item.default_factory is msgspec.NODEFAULT else item.default_factory()
-        yield Leaf(key, item.type, default, _described(item.type) or meanings.get(item.name, ""))
+        meaning = _described(item.type) or meanings.get(item.name, "")
+        yield Leaf(key, item.type, default, meaning, foreign.get(item.name, ""))
 
 
 def field_comments(kind: type[msgspec.Struct]) -> dict[str, str]:

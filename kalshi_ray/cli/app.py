@@ -15,6 +15,7 @@ from kalshi_ray import __version__, telemetry
 from kalshi_ray.cli import (
     ablate,
     config,
+    database,
     doctor,
     env,
     evaluate,
@@ -51,6 +52,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(exchange.app, name="exchange")
 app.add_typer(config.app, name="config")
+app.add_typer(database.app, name="database")
 simulate.add_to(app)
 doctor.add_to(app)
 

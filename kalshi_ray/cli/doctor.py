@@ -50,12 +50,13 @@ def _checks(settings: Settings, *, start_ray: bool) -> list[Check]:
     from kalshi_ray.ops import doctor_services as services
 
     places = settings.places
+    is_database = places.store.startswith(("postgresql://", "postgres://"))
     looks: dict[str, Callable[[], Check | Iterable[Check]]] = {
         "python": here.python,
         "machine": here.machine,
         "packages": here.packages,
         "kernels": here.kernels,
-        "store": lambda: here.store(places.store),
+        "store": lambda: services.database(places.store) if is_database else here.store(places.store),
         "disk": lambda: here.disk({"store": places.store, "runs": places.runs, "registry": places.registry}),
         "exchange": lambda: services.exchange(settings.exchange),
         "ray": lambda: services.ray(settings.ray.address, settings.ray.store_mib),

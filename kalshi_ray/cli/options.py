@@ -35,7 +35,6 @@ PLACES = {
     "--registry": "places.registry",
     "--reports": "places.reports",
 }
-FOREIGN_VARIABLES = {"places.store": "DATABASE_URL"}  # what many programs use, where the store is named nowhere else
 
 
 class SettingsCommand(TyperCommand):
@@ -121,9 +120,7 @@ def load_settings(
     used = ctx.meta[_SECTIONS]
     foreign = [name for name in SECTIONS if name not in used]
     given = [(key, text) for key, text in ctx.meta[_GIVEN] if key.partition(".")[0] in used]
-    return config_file.load(
-        settings_type(used), path=path, options=[*first, *given], others=(*foreign, *others), last=FOREIGN_VARIABLES
-    )
+    return config_file.load(settings_type(used), path=path, options=[*first, *given], others=(*foreign, *others))
 
 
 def only_errors(ctx: typer.Context) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import msgspec
 
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 class Places(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where things live: folders, or URLs that pyarrow.fs opens, such as s3://bucket/sessions."""
 
-    store: str = "store"  # sessions
+    FOREIGN: ClassVar[Mapping[str, str]] = {"store": "DATABASE_URL"}
+
+    store: str = "store"  # sessions; also postgresql://…, and from DATABASE_URL where it is named nowhere else
     runs: str = "runs"  # training runs: settings, progress, checkpoints and bundle; a folder
     registry: str = "registry"  # registered bundles
     reports: str = "reports"  # reports in HTML and JSON; a folder

@@ -51,6 +51,7 @@ class Updates:
     """
 
     read: Callable[[Sequence[str]], Iterable[pa.RecordBatch]]
+    is_whole: bool = True  # whether rows of every market are there
 
     def heads(self) -> Iterator[Heads]:
         """All updates, as far as counting needs them."""

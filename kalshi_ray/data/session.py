@@ -23,6 +23,11 @@ class Session:
         self._backend = backend
 
     @property
+    def is_local(self) -> bool:
+        """Whether it lies on a disk of this machine, so that reading it again costs little."""
+        return self._backend.local is not None
+
+    @property
     def parts(self) -> list[str]:
         """Names of the parts of updates, in order."""
         return parts_among(self.manifest.files)
@@ -59,11 +64,14 @@ class Session:
             return table if columns is None else table.select(list(columns))
         return pa.concat_tables(tables)
 
-    def update_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Updates in arrival order, part by part, in batches of at most a million rows."""
+    def update_batches(
+        self, columns: Sequence[str] | None = None, markets: Sequence[str] | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The same part by part, in batches of at most a million rows."""
         _known_columns(columns, UPDATES)
+        chosen = None if markets is None else self._choice(markets)
         for name in self.parts:
-            yield from self._read(name, UPDATES, columns).combine_chunks().to_batches(max_chunksize=ROW_GROUP)
+            yield from self._read(name, UPDATES, columns, chosen).combine_chunks().to_batches(max_chunksize=ROW_GROUP)
 
     def part(self, name: str) -> pa.Table:
         """The updates of one of `parts`."""

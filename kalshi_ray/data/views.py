@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,8 @@ from kalshi_ray.data.siblings import build_siblings
 from kalshi_ray.errors import NothingToDo, SessionDamaged
 from kalshi_ray.telemetry import Progress
 
+KEPT_ROWS = 1 << 24  # updates of a session far away that are held while its pack is built: 41 bytes each
+
 
 def build_pack(
     session: Session,
@@ -33,12 +35,14 @@ def build_pack(
 ) -> ViewPack:
     """The views of a session, or of some of its markets. UnknownName for a ticker it does not have.
 
-    The files are read twice, to count and to place, and never held together.
+    What lies on this disk is read as often as needed, to count and to place, and never held together. What is far away
+    is read once, and only the rows of these markets, unless they are too many to be held.
     """
-    updates = Updates(session.update_batches)
-    return _build(
-        session.markets(), updates, session.manifest, session.checksum, tickers, siblings, progress or _silent
-    )
+
+    def read(table: MarketTable, chosen: list[int]) -> Updates:
+        return _updates_for(session, table, chosen)
+
+    return _build(session.markets(), read, session.manifest, session.checksum, tickers, siblings, progress or _silent)
 
 
 def build_pack_from_tables(
@@ -56,12 +60,26 @@ def build_pack_from_tables(
     SessionDamaged names market and row where the updates contradict their schema, their grid or their clock;
     NothingToDo where no market is left.
     """
-    return _build(markets, updates_of(updates), manifest, checksum, tickers, siblings, progress or _silent)
+
+    def read(table: MarketTable, chosen: list[int]) -> Updates:
+        return updates_of(updates)
+
+    return _build(markets, read, manifest, checksum, tickers, siblings, progress or _silent)
+
+
+def _updates_for(session: Session, table: MarketTable, chosen: list[int]) -> Updates:
+    if session.is_local:
+        return Updates(session.update_batches)
+    is_whole = len(chosen) == len(table.tickers)
+    tickers = None if is_whole else [table.tickers[market] for market in chosen]
+    if session.manifest.updates > KEPT_ROWS:
+        return Updates(lambda names: session.update_batches(names, tickers), is_whole=is_whole)
+    return replace(updates_of(session.update_batches(Columns._fields, tickers)), is_whole=is_whole)
 
 
 def _build(
     markets: pa.Table,
-    updates: Updates,
+    read: Callable[[MarketTable, list[int]], Updates],
     manifest: Manifest,
     checksum: str,
     tickers: Sequence[str] | None,
@@ -71,6 +89,7 @@ def _build(
     table = read_market_table(markets)
     asked = _asked_rows(table, tickers)
     chosen = _with_siblings(table, asked) if siblings else asked
+    updates = read(table, chosen)
     part = _count(updates, chosen, table, progress)
     if part.tally["large"][0]:
         updates = split_large_sizes(updates)
@@ -131,7 +150,7 @@ def _count(updates: Updates, chosen: list[int], table: MarketTable, progress: Pr
     done = 0
     for heads in updates.heads():
         count_rows(heads, slot_of, rows, as_rows(tally)[0])
-        _raise_fault(tally, heads, done, table)
+        _raise_fault(tally, heads, done, table, updates)
         done += len(heads.market)
         progress("count updates", done, 0)
     filled = np.flatnonzero(rows)
@@ -226,7 +245,7 @@ def _place(
     done = 0
     for columns in updates.columns():
         place_rows(columns, target, as_rows(tally)[0])
-        _raise_fault(tally, columns, done, table)
+        _raise_fault(tally, columns, done, table, updates)
         done += len(columns.market)
         progress("part by market", done, int(part.tally["updates"][0]))
     return _close_up(placed, views, target.cursor), values
@@ -282,7 +301,9 @@ def _assemble(
     )
 
 
-def _raise_fault(tally: NDArray[np.void], columns: Columns | Heads, first_row: int, table: MarketTable) -> None:
+def _raise_fault(
+    tally: NDArray[np.void], columns: Columns | Heads, first_row: int, table: MarketTable, updates: Updates
+) -> None:
     """Turn a fault found by a kernel into an error that names the market and the row."""
     fault = Fault(int(tally["fault"][0]))
     if fault == Fault.NONE:
@@ -304,6 +325,6 @@ def _raise_fault(tally: NDArray[np.void], columns: Columns | Heads, first_row: i
         Fault.EVERYBODY: f"{named} row without a market",
     }[fault]
     raise SessionDamaged(
-        f"{name}, update {first_row + row:,}: {what}",
+        f"{name}, update {first_row + row:,}{'' if updates.is_whole else ' of the chosen markets'}: {what}",
         remedy="`kalshi-ray sessions validate` lists all such rows; correct the import or leave the market out",
     )

@@ -141,13 +141,14 @@ def store(url: str) -> Check:
     folder = nearest_folder(url)
     if folder is not None and not is_writable(folder):
         return Check("store", "FAIL", f"{folder} is not writable", "Change its permissions, or set places.store")
-    found = open_store(url).list()
+    opened = open_store(url)
+    found = opened.list()
     bad = [one.id for one in found if one.state in ("damaged", "unfinished")]
-    held = f"{len(found)} sessions in {url}"
+    held = f"{len(found)} sessions in {opened.url}"
     if bad:
         return Check("store", "warn", f"{held}, of which {', '.join(bad[:3])} unusable", "kalshi-ray sessions list")
     if not found:
-        return Check("store", "warn", f"no sessions in {url}", "kalshi-ray quickstart makes some")
+        return Check("store", "warn", f"no sessions in {opened.url}", "kalshi-ray quickstart makes some")
     return Check("store", "ok", held)
 
 

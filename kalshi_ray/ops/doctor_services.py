@@ -16,7 +16,7 @@ from kalshi_ray.exchange.client import ExchangeClient, opened, readers_of, run
 from kalshi_ray.exchange.rest import skew_words
 from kalshi_ray.exchange.settings import ExchangeSettings
 from kalshi_ray.exchange.sign import Signer
-from kalshi_ray.ops.doctor import Check
+from kalshi_ray.ops.doctor import Check, store
 from kalshi_ray.wire import bodies, requests
 from kalshi_ray.wire.listing import ExchangeStatus
 from kalshi_ray.wire.numbers import money_text
@@ -92,6 +92,28 @@ def _clock(client: ExchangeClient) -> Check:
     if certain > client.settings.most_skew_s * SECOND:
         return Check("clock", "FAIL", f"{found}: signatures will be refused", remedy)
     return Check("clock", "warn", found, remedy) if certain > NOTICED_NS else Check("clock", "ok", found)
+
+
+def database(url: str) -> Iterator[Check]:
+    """The PostgreSQL that the store is in, and the sessions there, as far as one gets."""
+    from kalshi_ray.data.catalog import open_backend  # on call: the client of a database may be what is broken
+    from kalshi_ray.data.catalog.status import read_status
+
+    found = read_status(open_backend(url, patience_s=PATIENCE_S))
+    said = f"PostgreSQL {found.server} at {found.url}, role {found.role}"
+    if found.state == "foreign":
+        yield Check("database", "FAIL", f"{said}; {', '.join(found.foreign)} are not ours", "Name another ?schema=…")
+    elif found.state in ("older", "newer"):
+        remedy = "kalshi-ray database migrate" if found.state == "older" else "Upgrade kalshi-ray"
+        yield Check("database", "FAIL", f"{said}; schema {found.version}, this speaks {found.speaks}", remedy)
+    elif not found.can_read:
+        yield Check("database", "FAIL", f"{said} may not read schema {found.schema}", "See docs/postgres.md, Rights")
+    else:
+        if found.can_write:
+            yield Check("database", "ok", said)
+        else:
+            yield Check("database", "warn", f"{said} may only read", "See docs/postgres.md, Rights")
+        yield store(url)
 
 
 def ray(address: str, store_mib: int) -> Check:

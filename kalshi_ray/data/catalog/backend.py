@@ -39,6 +39,11 @@ class PostgresBackend:
         self._rows = Rows(place, self.steps)
 
     @property
+    def speaks(self) -> int:
+        """The version of the schema that it reads and writes."""
+        return self.steps[-1].version
+
+    @property
     def url(self) -> str:
         """The URL without its password."""
         return str(self.place)
