@@ -14,6 +14,7 @@ import typer
 from kalshi_ray import __version__, telemetry
 from kalshi_ray.cli import (
     ablate,
+    collect,
     config,
     database,
     doctor,
@@ -44,6 +45,7 @@ app = typer.Typer(
 quickstart.add_to(app)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(env.app, name="env")
+collect.add_to(app)
 train.add_to(app)
 evaluate.add_to(app)
 walk_forward.add_to(app)

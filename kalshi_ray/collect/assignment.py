@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kalshi_ray.errors import UnknownName
@@ -28,6 +28,9 @@ class Assignment:
 
     def __contains__(self, ticker: str) -> bool:
         return ticker in self._line_of
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._line_of)
 
     def place(self, markets: Mapping[str, str], only: Sequence[int] | None = None) -> dict[int, list[str]]:
         """Give each market (ticker to event) a line, on these shards alone if given; tickers by line."""

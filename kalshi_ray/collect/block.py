@@ -25,3 +25,8 @@ class Block:
     frames: int = 0  # received from the exchange
     until_ns: int = 0  # no later block of this line has a row before this time
     is_last: bool = False  # the line is over: nobody waits for it any more
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes in memory."""
+        return int(self.rows.nbytes) + len(self.raw)

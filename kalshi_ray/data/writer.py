@@ -54,6 +54,7 @@ class SessionWriter:
         self._parts = len(parts)
         self._rows = sum(backend.rows(self.id, name, UPDATES) for name in parts)
         self._raws = set(raws_among(sizes or {}))
+        self._sizes = {name: size for name, size in (sizes or {}).items() if name in self._raws or name in parts}
         held = MARKETS_FILE in (sizes or {})
         self._markets = backend.read_table(self.id, MARKETS_FILE, MARKETS) if held else empty_table(MARKETS)
         self._tickers = set(self._markets["ticker"].to_pylist())
@@ -78,6 +79,11 @@ class SessionWriter:
     def rows(self) -> int:
         """Updates that are stored."""
         return self._rows
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the parts and raw parts that are stored."""
+        return sum(self._sizes.values())
 
     @property
     def market_rows(self) -> int:
@@ -148,6 +154,7 @@ class SessionWriter:
         self._backend.write(self.id, name, content)
         self._entries.pop(name, None)
         self._raws.add(name)
+        self._sizes[name] = len(content)
 
     @property
     def raw_parts(self) -> frozenset[str]:
@@ -244,7 +251,9 @@ class SessionWriter:
 
     def _store_part(self, table: pa.Table) -> None:
         self._check_held()
-        self._put_table(part_name(self._parts), [table], UPDATES)
+        name = part_name(self._parts)
+        self._put_table(name, [table], UPDATES)
+        self._sizes[name] = self._entries[name].bytes
         self._parts += 1
         self._rows += table.num_rows
 

@@ -11,14 +11,14 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
 from kalshi_ray.collect.block import Block
 from kalshi_ray.collect.clock import Clock
+from kalshi_ray.collect.line import Happening
 from kalshi_ray.collect.recorder import BookLine
 from kalshi_ray.collect.settings import CollectSettings
 from kalshi_ray.core.units import SECOND
@@ -36,6 +36,9 @@ class Tally:
     """What the lines of a shard did since it was made; totals, but for what is so at this moment."""
 
     counts: Mapping[str, int] = field(default_factory=dict)  # of the feeds and lines, by name
+    lines: int = 0  # that it has
+    up: int = 0  # of them, with a connection
+    begun: int = 0  # lines so far
     dials: int = 0
     known_books: int = 0
     pending_bytes: int = 0
@@ -49,7 +52,7 @@ class Taken:
 
     blocks: list[Block]
     tally: Tally
-    happenings: list[str]
+    happenings: list[Happening]
     fault: KalshiRayError | None = None
 
 
@@ -82,9 +85,8 @@ class Shard:
         self._carried: dict[int, _Carried] = {}
         self._blocks: list[Block] = []
         self._bytes = 0
-        self._past: Counter[str] = Counter()  # of lines that are over
-        self._past_dials = 0
         self._fault: KalshiRayError | None = None
+        self._is_ending = False
         self._there, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
 
@@ -97,9 +99,7 @@ class Shard:
             block_ns=round(self._collect.block_s * SECOND),
         )
         line.join(dict(numbers), self._clock())
-        stream = Stream(
-            self._address, self._signer, self._exchange, [line], random.Random(number), clock=self._clock
-        )
+        stream = Stream(self._address, self._signer, self._exchange, [line], random.Random(number), clock=self._clock)
         carried = self._carried[number] = _Carried(line, stream)
         carried.task = asyncio.get_running_loop().create_task(self._carry(carried))
 
@@ -125,10 +125,10 @@ class Shard:
 
     async def finish(self) -> Taken:
         """End every line; the last blocks."""
-        for carried in self._carried.values():
-            if carried.task is not None:
-                carried.task.cancel()
-        await asyncio.gather(*(c.task for c in self._carried.values() if c.task), return_exceptions=True)
+        self._is_ending = True
+        self._room.set()
+        await asyncio.gather(*(carried.stream.close() for carried in self._carried.values()))
+        await asyncio.gather(*(carried.task for carried in self._carried.values() if carried.task is not None))
         for carried in self._carried.values():
             self._blocks += carried.line.finish(self._clock())
         return self._hand_over()
@@ -137,16 +137,19 @@ class Shard:
         blocks, self._blocks, self._bytes = self._blocks, [], 0
         self._there.clear()
         self._room.set()
-        happenings = [text for carried in self._carried.values() for text in carried.line.take_happenings()]
+        happenings = [one for carried in self._carried.values() for one in carried.line.take_happenings()]
         return Taken(blocks=blocks, tally=self._tally(), happenings=happenings, fault=self._fault)
 
     def _tally(self) -> Tally:
-        counts = Counter(self._past)
+        counts: Counter[str] = Counter()
         for carried in self._carried.values():
             counts.update(carried.line.counts)
         return Tally(
             counts=dict(counts),
-            dials=self._past_dials + sum(carried.stream.dials for carried in self._carried.values()),
+            lines=len(self._carried),
+            up=sum(carried.line.is_online for carried in self._carried.values()),
+            begun=len(self._carried),
+            dials=sum(carried.stream.dials for carried in self._carried.values()),
             known_books=sum(carried.line.known_books for carried in self._carried.values()),
             pending_bytes=self._bytes,
             clock_jumps=self._clock.jumps,
@@ -160,28 +163,10 @@ class Shard:
                 async for block in stream:
                     await self._room.wait()
                     self._blocks.append(block)
-                    self._bytes += block.rows.nbytes + len(block.raw)
+                    self._bytes += block.size
                     self._there.set()
-                    if self._bytes >= self._most_bytes:
+                    if self._bytes >= self._most_bytes and not self._is_ending:
                         self._room.clear()
         except KalshiRayError as problem:
             self._fault = problem
             self._there.set()
-
-
-class RemoteShard:
-    """A shard in a Ray actor, with the same calls. Made by `shards.start_shard`."""
-
-    def __init__(self, actor: Any) -> None:
-        self.actor = actor
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.actor, name)
-
-        def call(*arguments: Any) -> Coroutine[Any, Any, Any]:
-            async def answered() -> Any:
-                return await method.remote(*arguments)
-
-            return answered()
-
-        return call

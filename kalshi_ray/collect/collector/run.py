@@ -1,0 +1,262 @@
+"""A collector from its first look at the exchange to the finished session.
+
+The markets are chosen before anything is written. Then the session is begun or gone on with, and four kinds of tasks
+run beside each other: shards are asked for blocks, the desk follows the markets, two threads write, and somebody is
+told how it stands. Stopped, each hands over what it has, in this order, and the session is finished.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from kalshi_ray import telemetry
+from kalshi_ray.collect.choice import Found
+from kalshi_ray.collect.clock import Clock
+from kalshi_ray.collect.collector.desk import Desk
+from kalshi_ray.collect.collector.fleet import Fleet, ShardLost
+from kalshi_ray.collect.collector.inlet import Inlets, Taker
+from kalshi_ray.collect.collector.listing import ExchangeListing
+from kalshi_ray.collect.collector.metrics import serving_metrics
+from kalshi_ray.collect.collector.shard import Taken
+from kalshi_ray.collect.collector.watch import Watch
+from kalshi_ray.collect.collector.writing import Writing
+from kalshi_ray.collect.endings import given_up
+from kalshi_ray.collect.keeper import Keeper
+from kalshi_ray.collect.register import Register
+from kalshi_ray.collect.settings import CollectSettings, UniverseSettings
+from kalshi_ray.collect.signals import SignalReader
+from kalshi_ray.collect.status import Status
+from kalshi_ray.data.schema import Manifest
+from kalshi_ray.data.store import SessionStore
+from kalshi_ray.errors import AuthenticationFailed, DataError
+from kalshi_ray.exchange.client import Requester, opened
+from kalshi_ray.exchange.settings import ExchangeSettings
+
+TAKE_S = 0.25
+REPORT_S = 0.5
+HEARD = (signal.SIGINT, signal.SIGTERM)
+AGAIN = "The session is unfinished; the same command goes on with it"
+FINISH_S = 30.0  # that a disk or a store may take to come back at the end, before the rest stays in the spool
+ENVIRONMENTS = {"local": "simulated", "demo": "demo", "live": "production"}
+
+Tell = Callable[[Status], None]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to record, from where, into which session, for how long (0: until stopped)."""
+
+    session: str
+    universe: UniverseSettings
+    collect: CollectSettings
+    exchange: ExchangeSettings
+    duration_s: float = 0.0
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """A session that was finished, and how the collector stood at the end."""
+
+    manifest: Manifest
+    status: Status
+    why: str  # it ended
+
+
+def run(plan: Plan, store: SessionStore, tell: Tell) -> Ended:
+    """Record until stopped by SIGINT, SIGTERM or the duration, or until every market has left; finish the session."""
+    return asyncio.run(_whole(plan, store, tell))
+
+
+async def _whole(plan: Plan, store: SessionStore, tell: Tell) -> Ended:
+    address, signer = opened(plan.exchange)
+    if signer is None:
+        raise AuthenticationFailed(
+            "recording needs a key, for public channels too", remedy="Set exchange.key_id and a private key"
+        )
+    async with AsyncExitStack() as open_ones:
+        tell_metrics = open_ones.enter_context(serving_metrics(plan.collect.metrics_port))
+        requester = await open_ones.enter_async_context(Requester(address, signer, plan.exchange, random.Random()))
+        listing = ExchangeListing(requester)
+        found = await listing.choose(plan.universe)
+        folder = spool_folder(plan.collect, store, plan.session)
+        keeper = Keeper(store, plan.session, folder, _manifest(plan), plan.collect)
+        is_resumed = await asyncio.to_thread(keeper.start)
+        collector = Collector(plan, keeper, listing, [tell, tell_metrics], is_resumed=is_resumed)
+        open_ones.push_async_callback(collector.close)
+        stop = open_ones.enter_context(_stopping())
+        await open_ones.enter_async_context(collector.inlet)
+        await collector.begin(found)
+        why = await collector.record(stop, collector.desk.listen(address, signer, plan.exchange))
+        manifest = await collector.finish()
+        return Ended(manifest=manifest, status=collector.told_last(), why=why)
+
+
+def spool_folder(settings: CollectSettings, store: SessionStore, session: str) -> Path:
+    """Where the spool of a session lies."""
+    beside = store.local / "spool" if store.local else Path("spool")
+    return (Path(settings.spool).expanduser() if settings.spool else beside) / session
+
+
+def _manifest(plan: Plan) -> Manifest:
+    return Manifest(
+        id=plan.session,
+        source="collect",
+        environment=ENVIRONMENTS[plan.exchange.environment],
+        clock="receive",
+        has_trades=plan.collect.trades,
+        use_yes_price=True,
+        origin={"universe": msgspec.to_builtins(plan.universe), "collect": msgspec.to_builtins(plan.collect)},
+    )
+
+
+class Collector:
+    """One session being recorded."""
+
+    def __init__(
+        self, plan: Plan, keeper: Keeper, listing: ExchangeListing, tell: Sequence[Tell], *, is_resumed: bool
+    ) -> None:
+        self.plan, self._tell, self._is_resumed = plan, tell, is_resumed
+        clock = Clock(time.time_ns, time.monotonic_ns, keeper.last_ns)
+        self.writing = Writing(keeper, clock)
+        self.fleet = Fleet(plan.exchange, plan.collect, clock, keeper.next_line)
+        register = Register.of_session(keeper.facts, keeper.told_rows())
+        self.desk = Desk(plan.universe, plan.collect, register, listing, self.fleet, self.writing, clock)
+        taker = Taker(SignalReader(register.signals, register.numbers), self.desk.signal, self.writing.room)
+        self.inlet = Inlets(taker, socket_path=plan.collect.signal_socket, file_path=plan.collect.signal_file)
+        about = Status(
+            session=plan.session,
+            store=keeper.store_url,
+            at_ns=clock(),
+            started_ns=clock(),
+            environment=plan.exchange.environment,
+            is_resumed=is_resumed,
+        )
+        self.watch = Watch(about, plan.collect, self.desk, self.fleet, self.writing, taker, clock)
+        self.writing.counted = self.watch.wrote
+        self._is_ending = False
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+
+    async def begin(self, found: Found) -> None:
+        """Let the markets join that were found, and those that an earlier life recorded."""
+        kept = [one.facts.row.ticker for one in self.desk.register.known if one.told.value is None]
+        self.writing.start()
+        if self._is_resumed:
+            telemetry.event("collect.resumed", session=self.plan.session, markets=len(kept))
+        await self.desk.begin(found, kept)
+
+    async def record(self, stop: asyncio.Event, listen: Coroutine[Any, Any, None]) -> str:
+        """Until somebody says stop, the time is over, or no market is left; say which. Raises what else ends it."""
+        self._start("listen", listen)
+        self._start("report", self._report())
+        for number in range(len(self.fleet.shards)):
+            self._start(f"shard {number}", self._receive(number))
+        endings = {
+            self._start("stop", stop.wait()): "stopped",
+            self._start("work", self.desk.work()): "every market has left",
+        }
+        if self.plan.duration_s:
+            endings[self._start("duration", asyncio.sleep(self.plan.duration_s))] = "the duration is over"
+        done, _ = await asyncio.wait([*self._tasks.values(), *self.writing.tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        return next(why for task, why in endings.items() if task in done)
+
+    async def finish(self) -> Manifest:
+        """Take what everybody has, and finish the session."""
+        self._is_ending = True
+        self.watch.ending()
+        await self._end("stop", "work", "duration")
+        for number in range(len(self.fleet.shards)):
+            await self._in_time(self._tasks[f"shard {number}"])
+            await self._in_time(self._keep(number, await self.fleet.finish(number)))
+        await self.desk.close()
+        await self._in_time(self._tasks["listen"])
+        await self._in_time(self.desk.finish())
+        await self._end("report")
+        self.writing.keeper.describe(origin={"counts": self.watch.totals()})
+        return await self.writing.finish(FINISH_S)
+
+    def told_last(self) -> Status:
+        """The last status, once everybody was told."""
+        status = self.watch.final_status()
+        for tell in self._tell:
+            tell(status)
+        return status
+
+    async def close(self) -> None:
+        """End what still runs. A session that is not finished can be resumed."""
+        await self._end(*self._tasks)
+        self.fleet.stop()
+        await self.writing.close()
+
+    # -- tasks
+
+    async def _receive(self, number: int) -> None:
+        """Blocks of one shard to the disk, and another shard where it is lost."""
+        while not self._is_ending:
+            try:
+                taken = await self.fleet.take(number, TAKE_S)
+            except ShardLost as loss:
+                over, markets = self.fleet.replace(number, str(loss))
+                self.watch.lost(number)
+                raw = self.plan.collect.raw
+                await self.desk.given_up([given_up(line, at_ns, raw=raw) for line, at_ns in over.items()], markets)
+                continue
+            await self._keep(number, taken)
+
+    async def _keep(self, number: int, taken: Taken) -> None:
+        await self.writing.append(taken.blocks)
+        self.watch.took(number, taken)
+        if taken.fault is not None:
+            raise taken.fault
+
+    async def _report(self) -> None:
+        while True:
+            await asyncio.sleep(REPORT_S)
+            status = self.watch.status()
+            for tell in self._tell:
+                tell(status)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = self._tasks[name] = asyncio.get_running_loop().create_task(work, name=name)
+        return task
+
+    async def _end(self, *names: str) -> None:
+        tasks = [self._tasks.pop(name) for name in names if name in self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _in_time(self, work: Awaitable[object]) -> None:
+        """Wait at the end, but not for ever. StoreFull or DataError where somebody still waits for room."""
+        try:
+            await asyncio.wait_for(work, FINISH_S)
+        except TimeoutError:
+            why = self.writing.waits_disk or f"no end within {FINISH_S:g} s"
+            raise DataError(f"the last blocks could not be written: {why}", remedy=AGAIN) from None
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[asyncio.Event]:
+    """Set by the first SIGINT or SIGTERM; the second ends the process, as it would without us."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def hear(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in HEARD:
+        loop.add_signal_handler(number, hear, number)
+    try:
+        yield stop
+    finally:
+        for number in HEARD:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,140 @@
+"""Blocks to disk and segments into the store: two threads of their own, so that neither holds up the sockets.
+
+A disk that is full makes the blocks wait here, and with them, in the end, the exchange. A store that is down makes
+segments wait on the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from kalshi_ray import telemetry
+from kalshi_ray.collect.block import Block
+from kalshi_ray.collect.facts import Facts
+from kalshi_ray.collect.keeper import Keeper
+from kalshi_ray.data.schema import Manifest
+from kalshi_ray.errors import StoreDown, StoreFull
+
+T = TypeVar("T")
+
+TICK_S = 0.1
+RETRY_S = 1.0  # before a full disk or a store that is down is tried again; doubled
+MOST_RETRY_S = 30.0
+
+
+class Writing:
+    """The only one who calls the keeper. `tasks` never end but by a fault; what is waited for is said in words."""
+
+    def __init__(self, keeper: Keeper, clock: Callable[[], int]) -> None:
+        self.keeper = keeper
+        self.waits_disk, self.waits_store = "", ""
+        self.pending_bytes = 0  # of blocks that are not written yet
+        self.counted: Callable[[list[Block]], None] = lambda blocks: None  # is told of those that are
+        self._clock = clock
+        self._disk = ThreadPoolExecutor(1, "collect-disk")
+        self._store = ThreadPoolExecutor(1, "collect-store")
+        self._wake = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Tend the disk and the store from now on."""
+        loop = asyncio.get_running_loop()
+        self.tasks = [loop.create_task(self._tick()), loop.create_task(self._drain())]
+
+    async def append(self, blocks: Sequence[Block]) -> None:
+        """Return once the blocks are written. Waits while the disk is full."""
+        if not blocks:
+            return
+        size = sum(block.size for block in blocks)
+        self.pending_bytes += size
+        try:
+            await self._insist(lambda: self.keeper.append(blocks))
+        finally:
+            self.pending_bytes -= size
+        self.counted(list(blocks))
+
+    async def room(self) -> None:
+        """Return once nothing waits for the disk."""
+        while self.waits_disk:
+            await asyncio.sleep(TICK_S)
+
+    async def note(self, facts: Facts) -> None:
+        """Return once the facts are written, which rows that follow may refer to."""
+        await self._insist(lambda: self.keeper.note(facts))
+
+    async def stop(self) -> None:
+        """Tend nothing any more. What is spooled stays there."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def finish(self, patience_s: float) -> Manifest:
+        """Everything into the store, and the session's manifest. StoreDown, StoreFull: it stays in the spool."""
+        await self.stop()
+        until, pause = time.monotonic() + patience_s, RETRY_S
+        while True:
+            try:
+                return await self._in(self._store, self.keeper.finish)
+            except (StoreDown, StoreFull) as problem:
+                self.waits_store = str(problem)
+                if time.monotonic() + pause > until:
+                    raise
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MOST_RETRY_S)
+
+    async def close(self) -> None:
+        """Give disk and store back, whatever is there; the session stays unfinished if it is."""
+        await self.stop()
+        await self._in(self._disk, self.keeper.close)
+        self._disk.shutdown()
+        self._store.shutdown()
+
+    async def _insist(self, work: Callable[[], object]) -> None:
+        pause = RETRY_S
+        while True:
+            try:
+                await self._in(self._disk, work)
+                break
+            except StoreFull as problem:
+                if not self.waits_disk:
+                    telemetry.error("collect.disk_full", problem=str(problem))
+                self.waits_disk = str(problem)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MOST_RETRY_S)
+        if self.waits_disk:
+            telemetry.event("collect.disk_has_room")
+        self.waits_disk = ""
+        self._wake.set()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            await self._insist(lambda: self.keeper.tick(self._clock()))
+
+    async def _drain(self) -> None:
+        pause = RETRY_S
+        while True:
+            self._wake.clear()
+            try:
+                while await self._in(self._store, self.keeper.drain):
+                    if self.waits_store:
+                        telemetry.event("collect.store_is_back")
+                    self.waits_store, pause = "", RETRY_S
+            except (StoreDown, StoreFull) as problem:
+                if not self.waits_store:
+                    telemetry.error("collect.store_down", problem=str(problem))
+                self.waits_store = str(problem)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, MOST_RETRY_S)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S):
+                    await self._wake.wait()
+
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
