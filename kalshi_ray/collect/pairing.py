@@ -12,7 +12,10 @@ from kalshi_ray.collect.disk import Disk
 from kalshi_ray.collect.facts import Facts, market_rows
 from kalshi_ray.collect.segment import Head, Identity, rows_number
 from kalshi_ray.collect.spool import Spool
-from kalshi_ray.data.schema import Manifest
+from kalshi_ray.collect.told import Told
+from kalshi_ray.data.pieces import part_name
+from kalshi_ray.data.recording import rows_of
+from kalshi_ray.data.schema import UPDATES, Manifest
 from kalshi_ray.data.store import SessionStore
 from kalshi_ray.data.writer import SessionWriter
 from kalshi_ray.errors import DataError, SessionDamaged, UsageError
@@ -67,6 +70,7 @@ def open_spool(store: SessionStore, writer: SessionWriter, folder: Path, disk: D
             f"session {writer.id!r} is of source {manifest.source!r}, expected 'collect'", remedy="Choose another name"
         )
     stored = _stored(writer)
+    told = b"" if holds_spool(folder) else _told(store, writer).encode()
     head = Head(
         identity=identity_of(store, manifest),
         number=writer.parts,
@@ -74,6 +78,7 @@ def open_spool(store: SessionStore, writer: SessionWriter, folder: Path, disk: D
         last_ns=place.until_ns,
         next_line=place.next_line,
         facts=stored,
+        told=told,
     )
     spool = Spool.open(folder, head, disk=disk)
     try:
@@ -102,6 +107,12 @@ def _stored(writer: SessionWriter) -> Facts:
         grids=tuple(tuple((start, end, step) for start, end, step in grid) for grid in writer.manifest.grids),
         signals=tuple(writer.manifest.signals),
     )
+
+
+def _told(store: SessionStore, writer: SessionWriter) -> Told:
+    """What the rows in the store said last of each market."""
+    parts = (store.backend.read_table(writer.id, part_name(number), UPDATES) for number in range(writer.parts))
+    return Told.of(rows_of(table) for table in parts)
 
 
 def _check_agreement(spool: Spool, parts: int, stored: Facts) -> None:

@@ -5,13 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from kalshi_ray.collect.keeper import Keeper
-from kalshi_ray.collect.pairing import holds_spool, identity_of
+from kalshi_ray.collect.pairing import Place, holds_spool, identity_of, place_of
 from kalshi_ray.collect.segment import Head
 from kalshi_ray.collect.settings import CollectSettings
 from kalshi_ray.collect.spool import Spool
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import SessionStore
-from kalshi_ray.errors import DataError, NothingToDo
+from kalshi_ray.errors import DataError, NothingToDo, UsageError
+
+
+def recover_session(store: SessionStore, session_id: str, *, without_spool: bool = False) -> Manifest:
+    """Finish any session whose writer died: with its spool if it has one, else with what the store has.
+
+    UsageError where the spool is on another machine or gone, unless it is given up by `without_spool`.
+    """
+    summary = store.summary(session_id)
+    place = Place() if summary.manifest is None else place_of(summary.manifest)
+    if without_spool or not place.host:
+        return store.recover(session_id)
+    if not place.is_here:
+        raise UsageError(
+            f"rows of session {session_id!r} wait in {place.folder} on {place.host}, and that is not here",
+            remedy="Recover it there, or give up what is not in the store",
+        )
+    return recover(store, session_id, Path(place.folder))
 
 
 def recover(store: SessionStore, session_id: str, spool_folder: Path) -> Manifest:

@@ -21,6 +21,7 @@ from kalshi_ray.collect.segment import (
     rows_in,
     rows_number,
 )
+from kalshi_ray.collect.told import Told
 from kalshi_ray.collect.watermark import Lines
 from kalshi_ray.errors import SessionDamaged, UsageError
 
@@ -43,7 +44,8 @@ class Found:
     segment: Opened
     facts: Facts
     lines: Lines
-    seal: Header | None = None
+    told: Told
+    is_sealed: bool = False
     carried: int = 0  # rows of earlier segments in it
     has_own: bool = False  # something was appended to it
     repair: Repair | None = None
@@ -122,7 +124,7 @@ def _read(disk: Disk, number: int) -> tuple[Found, Reader]:
     if first is None:
         raise damaged(reader, disk.path(name))
     head = head_in(first, disk.path(name))
-    found = Found(segment=Opened(number=number), facts=head.facts, lines=head.lines)
+    found = Found(segment=Opened(number=number), facts=head.facts, lines=head.lines, told=Told(head.told))
     for entry in entries:
         _take(found, entry)
     found.lines.begin_life()
@@ -141,19 +143,24 @@ def _take(found: Found, entry: Entry) -> None:
         rows = rows_in(entry)
         position = header.position + HEADER_BYTES
         found.segment.add(header.line, int(rows["recv_ns"][-1]), position, len(rows))
-        found.carried += len(rows) if is_carried else 0
+        if is_carried:
+            found.carried += len(rows)
+        else:
+            found.told.take(rows)
     elif header.kind == BlockKind.FACTS:
         found.facts += Facts.decode(entry.payload)
     elif header.kind == BlockKind.SEAL:
-        found.seal = header
+        found.is_sealed = True
 
 
 def _repaired(disk: Disk, found: Found, reader: Reader) -> Found:
     """Cut what does not count, and sync the rest. SessionDamaged if that had been synced already."""
     number, mark = found.segment.number, found.segment.mark
     rows, raw = rows_file(number), raw_file(number)
-    if reader.has_lost() or (found.seal and reader.problem):
+    if reader.has_lost() or (found.is_sealed and reader.problem):
         raise damaged(reader, disk.path(rows))
+    if found.is_sealed:  # its next one was on the disk before its seal was
+        raise SessionDamaged(f"{disk.path(rows_file(number + 1))} is missing", remedy=RESTORE)
     raw_left = (disk.size(raw) if raw in disk.names() else 0) - mark.raw
     if reader.problem or raw_left:
         found.repair = Repair(

@@ -63,6 +63,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     next_line: int = 1
     floors: dict[int, int] = {}  # open lines
     facts: Facts = Facts()
+    told: bytes = b""  # what rows so far said last of each market, those that follow included: told.Told
     carried: int = 0  # rows of earlier segments that were too late for them; they follow the head
 
     @property

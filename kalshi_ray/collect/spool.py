@@ -9,7 +9,7 @@ what is later is carried to the next one, which is on the disk before the seal i
 is unsealed, and a next one holds nothing of its own, or both are whole.
 
 Nothing that was appended is held in memory: only, for each block that is not behind the watermark, where it lies, and
-the facts. A sealed segment that is read takes about 150 bytes a row while it is sorted, 50 after.
+the facts. A sealed segment that is read takes about 150 bytes a row while it is sorted, 50 after, and its raw lines.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from kalshi_ray.collect.segment import (
     read_segment,
     rows_file,
 )
+from kalshi_ray.collect.told import Told
 from kalshi_ray.collect.watermark import Lines
 from kalshi_ray.data.recording import ROW
 from kalshi_ray.errors import DataError, UsageError
@@ -61,16 +62,15 @@ class Spool:
         if numbers:
             found = read_last(disk, numbers)
         else:
-            found = Found(segment=begin_segment(disk, head, []), facts=head.facts, lines=head.lines)
+            segment = begin_segment(disk, head, [])
+            found = Found(segment=segment, facts=head.facts, lines=head.lines, told=Told(head.told))
         self.is_taken_up = bool(numbers)  # it was there already
         self.repaired: Repair | None = found.repair  # what was cut when it was opened
-        self._segment, self._facts, self._lines = found.segment, found.facts, found.lines
+        self._segment, self._facts, self._lines, self._told = found.segment, found.facts, found.lines, found.told
         self._tickers = {market.ticker for market in found.facts.markets}
         for number in numbers[:-1]:
             if number < found.segment.number:
                 self._keep_waiting(number)
-        if found.seal is not None:
-            self._go_past_seal(found.seal.until_ns)
 
     @classmethod
     def open(cls, folder: Path, head: Head, *, disk: Disk | None = None) -> Spool:
@@ -102,6 +102,11 @@ class Spool:
     def facts(self) -> Facts:
         """Everything that was noted."""
         return self._facts
+
+    @property
+    def told(self) -> NDArray[Any]:
+        """What all rows of the session said last of each market: at most one ROW for a market and a kind."""
+        return self._told.rows()
 
     @property
     def last_ns(self) -> int:
@@ -164,6 +169,8 @@ class Spool:
             if content.payload:
                 last_ns = int(np.frombuffer(content.payload[-ROW.itemsize :], ROW)["recv_ns"][0])
                 self._segment.add(content.line, last_ns, position, len(content.payload) // ROW.itemsize)
+        for block in blocks:
+            self._told.take(block.rows)
         self._lines = lines
         self._has_moved |= moved
 
@@ -313,12 +320,6 @@ class Spool:
         seal = self._keep_waiting(before.number)
         self._lines = self._sealed_lines(seal)
 
-    def _go_past_seal(self, until_ns: int) -> None:
-        """A crash came between a seal and its next segment: begin that."""
-        carried = late_rows(self._late_pieces(until_ns), until_ns)
-        self._next = self._begin(self.number + 1, self._sealed_lines(until_ns), self._facts, carried)
-        self._settle()
-
     def _keep_waiting(self, number: int) -> int:
         """A segment is sealed. Returns up to which time."""
         with self._disk.saying(rows_file(number)):
@@ -353,6 +354,7 @@ class Spool:
             next_line=lines.next_line,
             floors=lines.floors,
             facts=facts,
+            told=self._told.encode(),
             carried=sum(len(rows) for _, rows in carried),
         )
         return begin_segment(self._disk, head, carried)

@@ -286,7 +286,7 @@ def collect(folder, number):
         keeper.append([block_at(range(at, at + 50), number, line)])
         at, number = at + 50, number + 50
         print("appended", number, flush=True)
-        if number % 200 == 0:
+        if number % 500 == 0:
             keeper.spool.sync()
         if keeper.spool.ready_rows >= 1000:
             keeper.spool.seal()

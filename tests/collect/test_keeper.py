@@ -15,7 +15,7 @@ from kalshi_ray.collect.disk import LOCK
 from kalshi_ray.collect.facts import Facts, MarketRow
 from kalshi_ray.collect.inputs import GivenUp, Interrupted, pack, read_inputs
 from kalshi_ray.collect.keeper import AWAY, Keeper
-from kalshi_ray.collect.recovery import recover
+from kalshi_ray.collect.recovery import recover, recover_session
 from kalshi_ray.collect.segment import raw_file, rows_file
 from kalshi_ray.collect.settings import CollectSettings
 from kalshi_ray.core.tape import GapCause, Kind
@@ -269,7 +269,9 @@ def test_a_spool_that_lies_elsewhere_is_asked_for_and_one_that_is_lost_is_told(t
     keeper = Keeper(store, "s", tmp_path / "here", MANIFEST, settings)
     keeper.start()
     keeper.note(MARKETS)
-    keeper.append([block_at([10, 20, 30], 0, 1, until_ns=25), block_at([], 0, 2, until_ns=25)])
+    status = block_at([10, 20, 30], 0, 1)
+    status.rows["kind"][0] = Kind.STATUS
+    keeper.append([status, block_at([], 0, 2, until_ns=25)])
     keeper.spool.seal()
     keeper.drain()
     keeper.close()
@@ -280,6 +282,7 @@ def test_a_spool_that_lies_elsewhere_is_asked_for_and_one_that_is_lost_is_told(t
     again = Keeper(store, "s", tmp_path / "there", MANIFEST, settings)
     assert again.start() is True
     assert again.facts == MARKETS and again.next_line == 3 and again.last_ns == 26
+    assert [rows["seq"].tolist() for rows in again.told_rows()] == [[0]]
     again.append([block_at([40], 9, 3, is_last=True)])
     manifest = again.finish()
     rows = rows_in(store.open("s"))
@@ -316,8 +319,32 @@ def test_a_crashed_session_is_finished_from_its_spool(tmp_path: Path, raw: bool)
         recover(store, "s", tmp_path / "spool")
 
 
+def test_recovering_finds_the_spool_by_itself(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+
+    def crashed(name: str) -> None:
+        manifest = msgspec.structs.replace(MANIFEST, id=name)
+        keeper = Keeper(store, name, tmp_path / name, manifest, CollectSettings(raw=False))
+        keeper.start()
+        keeper.note(MARKETS)
+        for number in range(2):
+            keeper.append([without_raw(block_at([10 + number], number, number + 1, is_last=True))])
+            keeper.spool.seal()
+        keeper.drain()
+        keeper.close()
+
+    crashed("a")
+    assert recover_session(store, "a").updates == 2
+    assert recover_session(store, "a").updates == 2  # it is finished
+    crashed("b")
+    (tmp_path / "b").rename(tmp_path / "away")
+    with pytest.raises(UsageError, match=r"rows of session 'b' wait in .*b on .*, and that is not here. Recover it"):
+        recover_session(store, "b")
+    assert recover_session(store, "b", without_spool=True).updates == 1
+
+
 def without_raw(block: Block) -> Block:
-    return Block(line=block.line, rows=block.rows, until_ns=block.until_ns)
+    return Block(line=block.line, rows=block.rows, until_ns=block.until_ns, is_last=block.is_last)
 
 
 def test_the_spool_of_a_finished_session_goes_if_nothing_is_in_it(tmp_path: Path) -> None:
@@ -464,3 +491,10 @@ def test_a_damaged_segment_is_named_and_stays(store: SessionStore) -> None:
     with pytest.raises(SessionDamaged, match=r"segment-00000.rows is damaged at byte .*raw lines"):
         keeper.drain()
     assert keeper.state.segments == 1 and keeper.state.problem
+
+
+def test_a_draft_that_names_no_spool_is_damage(store: SessionStore) -> None:
+    odd = msgspec.structs.replace(MANIFEST, origin={"spool": {"until_ns": "late"}})
+    store.writer("s", manifest=odd).close()
+    with pytest.raises(SessionDamaged, match="the draft of session 's' names no spool"):
+        keeper_of(store).start()

@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 from kalshi_ray.collect.block import DESK, Block
 from kalshi_ray.collect.disk import LOCK, Disk
 from kalshi_ray.collect.facts import Facts, MarketRow
+from kalshi_ray.collect.journal import START, BlockKind, Content, header_of
 from kalshi_ray.collect.segment import Head, raw_file, rows_file
 from kalshi_ray.collect.spool import Spool
+from kalshi_ray.core.tape import Kind
 from kalshi_ray.data.owner import Owner
 from kalshi_ray.data.recording import ROW
 from kalshi_ray.errors import DataError, SessionBusy, SessionDamaged, StoreFull, UsageError
@@ -112,9 +114,27 @@ def test_a_spool_that_is_opened_again_is_the_same(history: list[Block | None]) -
         assert again.repaired is None and again.is_taken_up
         for name in ("number", "facts", "last_ns", "next_line", "open_lines", "rows", "ready_rows", "waiting", "bytes"):
             assert getattr(again, name) == getattr(spool, name), name
+        assert again.told.tobytes() == spool.told.tobytes()
         spool = again
     rows = sum(len(block.rows) for block in history if block is not None)
     assert sorted(numbers_in(spool)) == list(range(rows))
+
+
+def test_what_was_told_last_of_each_market_goes_from_segment_to_segment() -> None:
+    medium = Medium()
+    spool = begun(medium)
+    rows = rows_at(range(10, 20), 0)
+    rows["market"] = [0, 1, 0, 0, 2, -1, 0, 1, 0, 0]
+    rows["kind"][:] = Kind.DELTA
+    rows["kind"][[0, 1, 2, 5]], rows["kind"][[3, 6]] = Kind.STATUS, Kind.GRID
+    spool.append([Block(line=1, rows=rows[:5], until_ns=12), Block(line=1, rows=rows[5:])])
+    told = [1, 2, 6]  # the last status of market 1 and of 0, and the last grid of 0
+    assert spool.told["seq"].tolist() == told
+    for _ in range(2):
+        spool.seal()
+        spool = opened(medium)
+        assert spool.told["seq"].tolist() == told
+    assert disk_of(spool) and spool.number == 2
 
 
 def test_rows_at_the_watermark_wait_for_others_of_that_time() -> None:
@@ -384,9 +404,34 @@ def test_a_segment_that_is_missing_in_between_is_an_error() -> None:
     for at in (10, 20, 30):
         spool.append([block_at([at], at, 1)])
         spool.seal()
+    last = medium.names.pop(rows_file(3))
+    with pytest.raises(SessionDamaged, match=r"segment-00003\.rows is missing"):
+        opened(medium)
+    medium.names[rows_file(3)] = last
     del medium.names[rows_file(1)]
     with pytest.raises(SessionDamaged, match=r"segments \[0, 2, 3\], expected an unbroken row"):
         opened(medium)
+
+
+def test_a_seal_that_is_missing_in_between_is_an_error() -> None:
+    medium = Medium()
+    spool = begun(medium)
+    for at in (10, 20, 30):
+        spool.append([block_at([at], at, 1)])
+        spool.seal()
+    del medium.names[rows_file(0)].now[-1:]
+    with pytest.raises(SessionDamaged, match=r"segment-00000\.rows has no seal at its end"):
+        opened(medium)
+
+
+def test_what_begins_with_something_else_is_no_segment() -> None:
+    for content in (Content(kind=BlockKind.FACTS, payload=b"{}"), Content(kind=BlockKind.HEAD, payload=b"{")):
+        medium = Medium()
+        opened(medium)
+        header, _ = header_of(content, START, 0)
+        medium.names[rows_file(0)].now[:] = header + content.payload
+        with pytest.raises(SessionDamaged, match=r"segment-00000\.rows (begins with a block of kind 4|has no head)"):
+            opened(medium)
 
 
 def test_a_crash_at_any_change_of_sealing_and_dropping_loses_and_doubles_nothing() -> None:
