@@ -73,6 +73,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     disk_problem: str = ""
     store_problem: str = ""
     memory_bytes: int = 0
+    happenings: tuple[str, ...] = ()  # worth telling, since the status before
     # Of the time since the status before; see `paced`.
     frames_per_s: float = 0.0
     rows_per_s: float = 0.0
@@ -173,6 +174,7 @@ def _keys_of(status: Status) -> dict[str, Any]:
         "disk_problem": status.disk_problem,
         "store_problem": status.store_problem,
         "memory_bytes": status.memory_bytes,
+        "happenings": status.happenings,
     }
 
 
@@ -210,12 +212,12 @@ def sections_of(status: Status) -> dict[str, list[Figure]]:
     }
 
 
-def problems_of(status: Status) -> list[str]:
+def problems_of(status: Status) -> list[tuple[Mood, str]]:
     """What a person should look at now, in words."""
-    found = [f"the store takes nothing: {status.store_problem}"] if status.store_problem else []
-    found += [f"the disk takes nothing: {status.disk_problem}"] if status.disk_problem else []
+    found = [(Mood.BAD, f"the store takes nothing: {status.store_problem}")] if status.store_problem else []
+    found += [(Mood.BAD, f"the disk takes nothing: {status.disk_problem}")] if status.disk_problem else []
     types = ", ".join(f"{name} ({count:,})" for name, count in status.unknown_frames.items())
-    return found + ([f"frames of unknown types, kept raw: {types}"] if types else [])
+    return found + ([(Mood.WARN, f"frames of unknown types, kept raw: {types}")] if types else [])
 
 
 def closing_line(status: Status) -> str:
@@ -243,8 +245,8 @@ def _markets(status: Status) -> Iterator[Figure]:
 
 
 def _stream(status: Status) -> Iterator[Figure]:
-    mean = status.total_frames / max(status.running_s, 1e-6)
-    yield Figure("frames", f"{rate_text(status.frames_per_s)} · mean {rate_text(mean)}")
+    yield Figure("frames", rate_text(status.frames_per_s))
+    yield Figure("since the start", rate_text(status.total_frames / max(status.running_s, 1e-6)))
     yield Figure("in all", f"{status.total_frames:,}")
     age = status.age_s(status.frame_ns)
     yield Figure("last frame", "none yet" if age is None else f"{span_text(age)} ago", _mood(age or 0.0, 30, 120))
@@ -260,15 +262,17 @@ def _stream(status: Status) -> Iterator[Figure]:
 
 
 def _tape(status: Status) -> Iterator[Figure]:
-    mean = status.total_rows / max(status.running_s, 1e-6)
-    yield Figure("rows", f"{rate_text(status.rows_per_s)} · mean {rate_text(mean)}")
+    yield Figure("rows", rate_text(status.rows_per_s))
+    yield Figure("since the start", rate_text(status.total_rows / max(status.running_s, 1e-6)))
     yield Figure("in all", f"{status.total_rows:,}")
     levels = status.rows.get("snapshot_level", 0) + status.rows.get("snapshot_end", 0)
     yield Figure("deltas", f"{status.rows.get('delta', 0):,}")
     yield Figure("snapshot rows", f"{levels:,}")
     yield Figure("trades", f"{status.rows.get('trade', 0):,}")
     gaps = sum(status.gaps.values())
-    yield Figure("gaps", f"{gaps:,}" + (f" ({_listed(status.gaps)})" if gaps else ""), _mood(gaps, 1))
+    yield Figure("gaps", f"{gaps:,}", _mood(gaps, 1))
+    for cause, count in status.gaps.items():
+        yield Figure(f"  {cause}", f"{count:,}", Mood.WARN)
     life = sum(status.rows.get(kind, 0) for kind in ("status", "schedule", "grid", "fee", "settlement"))
     yield Figure("lifecycle", f"{life:,}")
     refused = f", {status.signals_refused:,} refused" if status.signals_refused else ""

@@ -161,9 +161,9 @@ def test_what_a_person_should_look_at_stands_out(name: str, changes: dict[str, o
 def test_problems_are_told_in_words() -> None:
     status = later(1, store_problem="connection refused", disk_problem="no space", unknown_frames={"weather": 3})
     assert problems_of(status) == [
-        "the store takes nothing: connection refused",
-        "the disk takes nothing: no space",
-        "frames of unknown types, kept raw: weather (3)",
+        (Mood.BAD, "the store takes nothing: connection refused"),
+        (Mood.BAD, "the disk takes nothing: no space"),
+        (Mood.WARN, "frames of unknown types, kept raw: weather (3)"),
     ]
     assert problems_of(EMPTY) == []
 
