@@ -10,14 +10,14 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from kalshi_ray.data.catalog.database import STALL_S, Database, Repeat, Work
+from kalshi_ray.data.catalog.database import STALL_S, CallersError, Database, Repeat, Work
 from kalshi_ray.data.catalog.link import Link
 from kalshi_ray.data.catalog.migrations import STEPS, Step, is_ready, make_ready, quoted
 from kalshi_ray.data.catalog.rows import Entry, Holding, Rows
 from kalshi_ray.data.catalog.tables import PARTITIONED, StoredTable, is_table, stored_table
 from kalshi_ray.data.catalog.urls import Place
 from kalshi_ray.data.schema import FileEntry
-from kalshi_ray.errors import DataError, SessionDamaged, StoreDown
+from kalshi_ray.errors import DataError, KalshiRayError, SessionDamaged, StoreDown
 
 T = TypeVar("T")
 
@@ -261,4 +261,13 @@ class _Source:
                 remedy="Nothing was half-written: write it again from its beginning",
             )
         self._is_used = True
-        return tables
+        return _passed_through(tables)
+
+
+def _passed_through(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    try:
+        yield from tables
+    except KalshiRayError:
+        raise
+    except Exception as error:  # whatever it is, it is not about the database
+        raise CallersError(error) from error

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 import asyncpg
 
-from kalshi_ray.data.catalog.faults import down, is_passing, told
+from kalshi_ray.data.catalog.faults import down, is_passing, is_refusal, told
 from kalshi_ray.data.catalog.link import Link
 from kalshi_ray.data.catalog.urls import Place
-from kalshi_ray.errors import DataError, KalshiRayError
+from kalshi_ray.errors import DataError
 
 T = TypeVar("T")
 
@@ -31,6 +31,14 @@ OLDEST_SERVER = 140000
 
 class Repeat(Exception):  # no error of a user's: how a lookup ends that found nothing
     """Raised by `settled`: the call had not been carried out and is to be done again."""
+
+
+class CallersError(Exception):  # carries an error of the caller's own code through a call, which must not judge it
+    """What the tables raised that were to be written."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Database:
@@ -79,9 +87,11 @@ class Database:
                 if link is not None:
                     self._drop(link)
                     is_repetition = True
-                if isinstance(error, KalshiRayError) or not isinstance(error, Exception) or misused:
+                if isinstance(error, CallersError):
+                    raise error.error from None
+                if misused or not (is_passing(error) or is_refusal(error)):
                     raise
-                if not is_passing(error):
+                if is_refusal(error):
                     raise told(error, self.place) from None
                 now = asyncio.get_running_loop().time()
                 ends = ends or now + self.place.patience_s

@@ -37,11 +37,17 @@ _RIGHTS = {
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same call may succeed in a moment, over a connection of its own."""
+    if isinstance(error, asyncpg.PostgresConnectionError) or getattr(error, "sqlstate", None) in _PASSING:
+        return True
+    lost = isinstance(error, OSError | TimeoutError | EOFError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+    return lost and not is_refusal(error)
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the server, or the way to it, said no."""
     if isinstance(error, asyncpg.PostgresError):
-        return isinstance(error, asyncpg.PostgresConnectionError) or error.sqlstate in _PASSING
-    if isinstance(error, asyncpg.ClientConfigurationError | ssl.SSLCertVerificationError):
-        return False
-    return isinstance(error, OSError | TimeoutError | EOFError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+        return not is_passing(error)
+    return isinstance(error, asyncpg.ClientConfigurationError | ssl.SSLCertVerificationError)
 
 
 def down(error: BaseException, place: Place, *, whole: bool = True) -> StoreDown:
@@ -57,7 +63,7 @@ def told(error: BaseException, place: Place) -> KalshiRayError:
     if isinstance(error, asyncpg.ClientConfigurationError):
         return UsageError(f"{place}: {_first_line(error)}", remedy="Correct the URL or the PG… variables")
     if not isinstance(error, asyncpg.PostgresError):
-        return DataError(f"{place}: {type(error).__name__}: {_first_line(error)}")
+        return DataError(f"{place} cannot be trusted: {_first_line(error)}", remedy="Give its authority: sslrootcert=…")
     state, user = error.sqlstate or "", f"role {place.user!r}" if place.user else "the role"
     if state == "28P01":
         return DataError(
