@@ -1,0 +1,70 @@
+"""The collector over loopback, to disk: how much it takes in, what a frame costs, whether its memory stays as it is."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from bench.collecting import Collected, collect_flow
+from bench.figures import Figure, Measured
+
+RATE, BUSY_S = 55_000, 60.0
+EASY_RATE, EASY_S = 10_000, 10.0
+MARKETS_OF_AN_HOUR, HOUR_RATE = 1_000, 33_000  # what 1,000 generated markets say in an hour, at 60 times its pace
+
+
+@cache
+def _busy() -> Collected:
+    return collect_flow(markets=100, rate=RATE, seconds=BUSY_S)
+
+
+def sustained() -> Measured:
+    """Frames a second of one connection over a minute, all of them on disk."""
+    found = _busy()
+    if found.lost or found.status["gaps_by"].keys() - {"recorder"}:
+        raise RuntimeError(f"{found.lost:,} changes are missing, gaps: {found.status['gaps_by']}")
+    cost_us, lag_ms = found.cpu_s / found.frames * 1e6, found.status["lag_p99_s"] * 1e3
+    note = f"{cost_us:.1f} µs of processor a frame, lag p99 {lag_ms:.0f} ms"
+    return Measured(found.frames / found.seconds, note=note)
+
+
+def busy_memory() -> Measured:
+    """Memory of the last quarter of that minute over the second quarter's."""
+    found = _busy()
+    return Measured(found.growth, note=f"{max(found.memory) / 1e6:.0f} MB at most")
+
+
+def cost(shards: int) -> Measured:
+    """Processor time of a frame, over all processes."""
+    found = collect_flow(markets=100, rate=EASY_RATE, seconds=EASY_S, shards=shards)
+    return Measured(found.cpu_s / found.frames * 1e6, note=f"at {EASY_RATE:,} frames/s, {found.lost} lost")
+
+
+@cache
+def _hour() -> Collected:
+    return collect_flow(markets=MARKETS_OF_AN_HOUR, rate=HOUR_RATE, seconds=60.0)
+
+
+def hour_memory() -> Measured:
+    """The same for 1,000 markets."""
+    found = _hour()
+    return Measured(found.growth, note=f"{max(found.memory) / 1e6:.0f} MB at most, {found.lost} lost")
+
+
+def hour_bytes() -> Measured:
+    """Bytes that an update takes in the session's parts."""
+    found = _hour()
+    return Measured(found.bytes_per_update, note=f"with raw frames {found.status['bytes_per_row']:.1f}")
+
+
+FIGURES = [
+    Figure(name="collector, one connection to disk for a minute", unit="frames/s", measure=sustained, floor=50e3),
+    Figure(name="collector, memory at the end of the minute over its second quarter", unit="×", measure=busy_memory,
+           ceiling=1.1),
+    Figure(name="collector, a frame, in one process", unit="µs", measure=lambda: cost(0)),
+    Figure(name="collector, a frame, one shard", unit="µs", measure=lambda: cost(1)),
+    Figure(name="collector, a frame, four shards", unit="µs", measure=lambda: cost(4)),
+    Figure(name="collector, 1,000 markets, an hour at 60 times its pace: memory", unit="×", measure=hour_memory,
+           ceiling=1.1),
+    Figure(name="collector, 1,000 markets, an hour at 60 times its pace: an update", unit="bytes", measure=hour_bytes,
+           ceiling=12),
+]  # fmt: skip

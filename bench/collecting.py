@@ -1,0 +1,193 @@
+"""A collector as its user runs it, recording a simulated exchange of a process of its own; what it took is measured."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import IO, Any
+
+import psutil
+
+from kalshi_ray.core.units import CENT, CONTRACT, SECOND, Side
+from kalshi_ray.data.store import open_store
+from kalshi_ray.exchange.sim_server import SimulatorServer
+from kalshi_ray.exchange.simulator.auth import Auth, make_key
+from kalshi_ray.exchange.simulator.exchange import Exchange
+from kalshi_ray.exchange.simulator.flow import FlowDelta
+from kalshi_ray.exchange.simulator.replay import Pace, Replay, Timed
+from kalshi_ray.exchange.simulator.settings import MarketTerms
+from kalshi_ray.exchange.simulator.surface import Surface
+
+KEY_ID = "bench"
+PROGRAM = (sys.executable, "-c", "from kalshi_ray.cli import main; main()")
+AFTER_S = 1.0  # for the last frames to arrive
+MOST_S = 120.0  # that anything but the flow may take
+
+
+@dataclass
+class Collected:
+    """What a recording of a flow took: of all its processes together, from the first frame of the flow to the last."""
+
+    frames: int
+    lost: int  # changes of the flow that are not rows of the session
+    seconds: float
+    cpu_s: float = 0.0
+    memory: list[int] = field(default_factory=list)  # resident bytes, a reading a second
+    status: dict[str, Any] = field(default_factory=dict)  # the last line
+    bytes_per_update: float = 0.0  # of the parts, without raw frames
+
+    @property
+    def growth(self) -> float:
+        """Memory of the last quarter over that of the second: both have all their buffers."""
+        quarter = max(1, len(self.memory) // 4)
+        return max(self.memory[-quarter:]) / max(self.memory[quarter : 2 * quarter])
+
+
+def collect_flow(*, markets: int, rate: int, seconds: float, shards: int = 0) -> Collected:
+    """Record an even flow of `rate` changes a second over so many markets."""
+    with tempfile.TemporaryDirectory(prefix="kalshi-ray-bench-") as name:
+        folder = Path(name)
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        arguments = (folder, markets, rate, round(rate * seconds), there)
+        exchange = context.Process(target=_serve, args=arguments, daemon=True)
+        exchange.start()
+        try:
+            _expect(here, "ready")
+            found = _record(folder, markets, shards, here)
+        finally:
+            exchange.terminate()
+            exchange.join(10)
+        found.lost = round(rate * seconds) - found.status["rows_by"].get("delta", 0)
+        manifest = open_store(str(folder / "store")).open("bench").manifest
+        size = sum(entry.bytes for part, entry in manifest.files.items() if part.startswith("updates/"))
+        found.bytes_per_update = size / manifest.updates
+        return found
+
+
+def _record(folder: Path, markets: int, shards: int, exchange: Connection) -> Collected:
+    options = ("--discover", "--limit", str(markets), "--shards", str(shards), "--json", "--collect.report_s", "0.5")
+    command = [*PROGRAM, "collect", "bench", *options, "--collect.queue_positions_s", "0"]
+    with open(folder / "errors", "wb") as errors:
+        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=errors)
+        try:
+            assert process.stdout is not None
+            lines = _lines(process.stdout)
+            for line in lines:
+                if line["markets"]["known"] == markets:
+                    break
+            else:
+                raise RuntimeError((folder / "errors").read_text())
+            reader = _Last(lines)
+            return _measured(process, exchange, reader)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _measured(process: subprocess.Popen[bytes], exchange: Connection, reader: _Last) -> Collected:
+    memory: list[int] = []
+    before, began = _cpu(process.pid), time.perf_counter()
+    exchange.send("go")
+    while not exchange.poll(1.0):
+        memory.append(_memory(process.pid))
+    _expect(exchange, "over")
+    seconds, cpu = time.perf_counter() - began, _cpu(process.pid) - before
+    time.sleep(AFTER_S)
+    process.send_signal(signal.SIGINT)
+    process.wait(MOST_S)
+    status = reader.last()
+    return Collected(frames=status["frames"], lost=0, seconds=seconds, cpu_s=cpu, memory=memory, status=status)
+
+
+class _Last(threading.Thread):
+    """Reads a collector's lines, so that it is never made to wait, and keeps the last."""
+
+    def __init__(self, lines: Iterator[dict[str, Any]]) -> None:
+        super().__init__(daemon=True)
+        self._lines, self._last = lines, dict[str, Any]()
+        self.start()
+
+    def run(self) -> None:
+        for line in self._lines:
+            self._last = line
+
+    def last(self) -> dict[str, Any]:
+        """The last line, once there are no more."""
+        self.join(MOST_S)
+        assert self._last.get("final"), self._last
+        return self._last
+
+
+def _lines(stream: IO[bytes]) -> Iterator[dict[str, Any]]:
+    for line in stream:
+        yield json.loads(line)
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def _cpu(pid: int) -> float:
+    return sum(sum(one.cpu_times()[:2]) for one in _tree(pid))
+
+
+def _memory(pid: int) -> int:
+    return sum(one.memory_info().rss for one in _tree(pid))
+
+
+def _expect(pipe: Connection, word: str) -> None:
+    assert pipe.poll(MOST_S) and pipe.recv() == word
+
+
+def _serve(folder: Path, markets: int, rate: int, changes: int, pipe: Connection) -> None:
+    """The exchange: its flow begins at "go", and "over" is said once all of it was sent."""
+    exchange, auth = Exchange(seed=1), Auth()
+    key, pem = make_key("ed25519")
+    auth.add(KEY_ID, key, exchange.create_account(1_000_000))
+    tickers = [f"KXBENCH-{number // 10:03d}-T{number % 10}" for number in range(markets)]
+    for ticker in tickers:
+        exchange.open_market(MarketTerms(ticker=ticker, event=ticker.rpartition("-")[0], series="KXBENCH"))
+    exchange.advance(time.time_ns())
+    server = SimulatorServer(Surface(exchange, auth))
+    (folder / "key.pem").write_bytes(pem)
+    (folder / "key.pem").chmod(0o600)
+
+    async def serve() -> None:
+        await server.start()
+        account = {"key_id": KEY_ID, "private_key_file": "key.pem"}
+        ready = {"rest": server.rest, "ws": server.stream, "accounts": [account], "markets": tickers}
+        (folder / "simulator.json").write_text(json.dumps(ready))
+        pipe.send("ready")
+        await asyncio.to_thread(pipe.recv)
+        replay = server.surface.replay = Replay(_flow(tickers, rate, changes), Pace(0, time.time_ns(), 1))
+        server.pump()
+        while not replay.is_over:
+            await asyncio.sleep(0.05)
+        pipe.send("over")
+        await asyncio.sleep(MOST_S)
+
+    asyncio.run(serve())
+
+
+def _flow(tickers: list[str], rate: int, changes: int) -> Iterator[Timed]:
+    """Changes at even distances: bids of all markets come and go."""
+    made = [
+        FlowDelta(ticker=ticker, side=Side.BID, price=cents * CENT, change=sign * CONTRACT)
+        for sign in (1, -1)
+        for cents in range(1, 41)
+        for ticker in tickers
+    ]
+    return ((at * SECOND // rate, made[at % len(made)]) for at in range(changes))
