@@ -1,7 +1,6 @@
 """The kernels of the fast path: a strict scanner for the frames that make up nearly all of a stream.
 
-It knows `orderbook_delta`, `orderbook_snapshot` and `trade` in today's form, their keys in any order, and passes over
-a `ticker` where nobody wants to read it. Whatever else
+It knows `orderbook_delta`, `orderbook_snapshot` and `trade` in today's form, their keys in any order. Whatever else
 stands in a frame (another key, an escape, a number where text is usual, a value out of range, a key twice) makes it
 step aside: the frame is then the codec's, which reads everything. What it does take it reads as the codec does.
 
@@ -76,7 +75,6 @@ _WORD_TABLE = np.array([_packed(word) for word in _WORDS], np.int64)  # [words, 
 FORMS = np.array(list(_KEYS.values()), np.int64)
 
 _FLAGS = np.array([list(b"false"), list(b"true ")], np.uint8)
-_NULL = np.array(list(b"null"), np.uint8)
 
 FRAME = np.dtype(
     [
@@ -280,68 +278,6 @@ def read_flag(text, at, stop, frame):
             return ASIDE
     frame.number = code
     return at + length
-
-
-@kernel
-def _skip_number(text, at, stop):
-    """A JSON number without exponent."""
-    if at < stop and text[at] == MINUS:
-        at += 1
-    start = at
-    while at < stop and ZERO <= text[at] <= NINE:
-        at += 1
-    if at == start or (text[start] == ZERO and at - start > 1):
-        return ASIDE
-    if at < stop and text[at] == DOT:
-        at += 1
-        start = at
-        while at < stop and ZERO <= text[at] <= NINE:
-            at += 1
-        if at == start:
-            return ASIDE
-    return at
-
-
-@kernel
-def _skip_value(text, at, stop, frame):
-    """A plain string, a number, true, false or null."""
-    if at >= stop:
-        return ASIDE
-    sign = int(text[at])
-    if sign == QUOTE:
-        return skip_text(text, at, stop)
-    if sign == MINUS or ZERO <= sign <= NINE:
-        return _skip_number(text, at, stop)
-    if sign != _NULL[0]:
-        return read_flag(text, at, stop, frame)
-    for offset in range(len(_NULL)):
-        if at + offset >= stop or text[at + offset] != _NULL[offset]:
-            return ASIDE
-    return at + len(_NULL)
-
-
-@kernel
-def skip_plain(text, at, stop, frame):
-    """An object of plain values, which nobody reads."""
-    if at >= stop or text[at] != OPEN:
-        return ASIDE
-    at = behind_blanks(text, at + 1, stop)
-    if at < stop and text[at] == CLOSE:
-        return at + 1
-    while True:
-        at = skip_text(text, at, stop)
-        at = behind_blanks(text, at, stop) if at != ASIDE else stop
-        if at >= stop or text[at] != COLON:
-            return ASIDE
-        at = _skip_value(text, behind_blanks(text, at + 1, stop), stop, frame)
-        at = behind_blanks(text, at, stop) if at != ASIDE else stop
-        if at >= stop:
-            return ASIDE
-        if text[at] == CLOSE:
-            return at + 1
-        if text[at] != COMMA:
-            return ASIDE
-        at = behind_blanks(text, at + 1, stop)
 
 
 @kernel

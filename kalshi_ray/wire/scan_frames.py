@@ -23,9 +23,9 @@ from kalshi_ray.wire.scan import (
     read_price,
     read_ticker,
     read_word,
-    skip_plain,
     skip_text,
 )
+from kalshi_ray.wire.scan_plain import skip_plain
 
 # Bits: what a subscription carries, and the first two: what is wanted of a market.
 BOOK_FRAMES, TRADE_FRAMES, TICKER_FRAMES = 1, 2, 4
