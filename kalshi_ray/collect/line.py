@@ -32,6 +32,7 @@ FRAMES_MOST = 512  # that wait to be judged together
 BYTES_MOST = 4 << 20  # of them
 QUIET_NS = 10 * SECOND  # a line that has nothing to say says so as often
 HAPPENINGS_MOST = 1_000  # that nobody took
+FUTURE_NS = 30 * 60 * SECOND  # how far the exchange's clock may be ahead of ours
 
 # Numbers of channels within the sids of a line.
 CHANNELS = {
@@ -231,7 +232,12 @@ class Line:
             self._raw.append(inputs.note_line(note, now_ns, self.number))
 
     def _append(self, rows: NDArray[Any]) -> None:
+        """Rows for the next block. An exchange time that cannot be is unknown: no tape could hold it."""
         if len(rows):
+            late = rows["exch_ns"] - rows["recv_ns"] > FUTURE_NS
+            if late.any():
+                self._counts["exchange times that cannot be"] += int(late.sum())
+                rows["exch_ns"][late] = 0
             self._rows.append(rows)
 
     def _gather(self, events: Iterable[FeedEvent]) -> None:

@@ -22,6 +22,7 @@ from kalshi_ray.collect.life import LIFE, LifeLine
 from kalshi_ray.collect.line import Line
 from kalshi_ray.collect.recorder import BookLine
 from kalshi_ray.collect.register import Register, Signal
+from kalshi_ray.core.units import SECOND
 from kalshi_ray.data.recording import ROW, rows_of, table_of
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.session import Session
@@ -33,6 +34,7 @@ from kalshi_ray.wire.messages import FeeChange
 
 Rows = NDArray[Any]  # [N] ROW
 
+SLACK_NS = 10 * SECOND
 _NEVER = 2**62  # ns: blocks are made when they are asked for
 
 
@@ -61,7 +63,7 @@ class Rebuilding:
             self._keep(number, rows_of_interrupted(now_ns))
             return
         line = self._open.get(number)
-        if line is None or now_ns < max(self._times.get(number, 0), self._given_ns):
+        if line is None or now_ns < self._times.get(number, 0):
             why = "was not opened" if line is None else "goes back in time"
             raise SessionDamaged(f"line {number} {why} at {now_ns} ns", remedy="Restore the raw lines from a copy")
         self._times[number] = now_ns
@@ -78,9 +80,12 @@ class Rebuilding:
             _repeat(line, content, now_ns)
 
     def settle(self) -> Rows:
-        """The rows that nothing can come before any more; to be called where a segment of the spool ended."""
+        """The rows that nothing can come before any more; to be called where a segment of the spool ended.
+
+        A line that has not said anything yet may be behind the others, by less than `SLACK_NS`.
+        """
         self._flush()
-        return self._give(min(self._times.values(), default=_NEVER))
+        return self._give(min(self._times.values(), default=_NEVER) - SLACK_NS)
 
     def finish(self) -> Rows:
         """The rest."""
@@ -122,11 +127,13 @@ class Rebuilding:
         ready: list[Rows] = []
         for number in sorted(self._rows):
             rows = np.concatenate(self._rows.pop(number))
+            if rows["recv_ns"][0] < self._given_ns:
+                raise SessionDamaged(f"rows of line {number} come too late", remedy="Restore the raw lines from a copy")
             cut = int(np.searchsorted(rows["recv_ns"], until_ns))
             ready.append(rows[:cut])
             self._keep(number, rows[cut:])
         whole = np.concatenate([np.empty(0, ROW), *ready])
-        self._given_ns = max(self._given_ns, min(until_ns, int(whole["recv_ns"].max(initial=0))))
+        self._given_ns = max(self._given_ns, int(whole["recv_ns"].max(initial=0)))
         in_order: Rows = whole[np.argsort(whole["recv_ns"], kind="stable")]
         return in_order
 

@@ -123,7 +123,8 @@ class Register:
         told.changed_ns = max(told.changed_ns, change.exch_ns)
         if change.change == "created":  # it speaks of the time before all others
             change = msgspec.structs.replace(change, status=None)
-        return _rows(self._cells(number, change), recv_ns, change.exch_ns, sid)
+        exch_ns = change.exch_ns if 0 <= change.exch_ns <= _LARGEST else 0
+        return _rows(self._cells(number, change), recv_ns, exch_ns, sid)
 
     def rows_of_listing(self, market: Market | ListedMarket, recv_ns: int, asked_ns: int = 0) -> NDArray[np.void]:
         """What REST says of a market that the tape does not. `asked_ns`: when it was asked, 0 unknown.
@@ -208,6 +209,9 @@ class Register:
     def _unsaid(self, change: MarketChange, told: Told) -> MarketChange:
         """The same change without what was said before, and without what cannot be."""
         ranges, value, close_ns = change.ranges, change.value, change.close_ns
+        if close_ns is not None and not 0 <= close_ns <= _LARGEST:
+            self.counts["closes that are none"] += 1
+            close_ns = None
         if ranges is not None and ranges != told.ranges:
             try:
                 _check_grid(ranges, change.ticker)

@@ -133,6 +133,14 @@ def test_whatever_comes_is_kept_and_told() -> None:
     assert talk.line.register.known[0].told.status == Status.INACTIVE
 
 
+@pytest.mark.parametrize("time", [-1, 10**12, 10**15, 10**18, 2**63 - 1])
+def test_times_that_cannot_be_are_no_rows(time: int) -> None:
+    talk = Talk()
+    frames = life("close_date_updated", close_ts=time), life("deactivated", seq=2, ts_ms=time)
+    assert [kind for kind, *_ in talk.hear(*frames)] in ([], ["STATUS"])
+    assert talk.line.register.counts["closes that are none"] + talk.line.counts["broken frames"] >= 1
+
+
 # -- what it is told
 
 

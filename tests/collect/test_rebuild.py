@@ -14,7 +14,7 @@ from kalshi_ray.collect import inputs
 from kalshi_ray.collect.endings import given_up
 from kalshi_ray.collect.inputs import Input, note_line, pack
 from kalshi_ray.collect.life import life_settings
-from kalshi_ray.collect.rebuild import Difference, Rebuilding, compare_with_raw, rebuild_session
+from kalshi_ray.collect.rebuild import SLACK_NS, Difference, Rebuilding, compare_with_raw, rebuild_session
 from kalshi_ray.collect.register import Signal
 from kalshi_ray.core.units import DOLLAR, SECOND
 from kalshi_ray.data.recording import rows_of, table_of
@@ -163,15 +163,31 @@ def test_rows_come_out_once_nothing_can_come_before_them() -> None:
         rebuilding.add(Input(START, line, inputs.Opened(FeedSettings())))
         rebuilding.add(Input(START, line, inputs.Joined({"A": line})))
     rebuilding.add(Input(START + 5, 1, inputs.Left(["A"])))
+    rebuilding.add(Input(START + SLACK_NS + 9, 1, inputs.Quiet()))
     assert len(rebuilding.settle()) == 0, "line 2 is not as far"
-    rebuilding.add(Input(START + 5, 2, inputs.Quiet()))
-    assert len(rebuilding.settle()) == 0, "and may have a row at that very time"
-    rebuilding.add(Input(START + 6, 2, inputs.Quiet()))
-    rebuilding.add(Input(START + 7, 1, inputs.Quiet()))
+    rebuilding.add(Input(START + SLACK_NS + 5, 2, inputs.Quiet()))
+    assert len(rebuilding.settle()) == 0, "and a third may have a row at that very time"
+    rebuilding.add(Input(START + SLACK_NS + 6, 2, inputs.Quiet()))
     assert rebuilding.settle()["market"].tolist() == [1]
-    rebuilding.add(Input(START + 8, 2, inputs.Left(["A"])))
-    rebuilding.add(Input(START + 9, 2, inputs.GivenUp()))
-    assert rebuilding.settle()["kind"].tolist() == [] and rebuilding.finish()["market"].tolist() == [2, -1]
+    rebuilding.add(Input(START + 4, 3, inputs.Opened(FeedSettings())))
+    rebuilding.add(Input(START + SLACK_NS + 8, 2, inputs.Left(["A"])))
+    rebuilding.add(Input(START + SLACK_NS + 9, 2, inputs.GivenUp()))
+    assert len(rebuilding.settle()) == 0 and rebuilding.finish()["market"].tolist() == [2, -1]
+
+
+def test_rows_that_come_too_late_are_named() -> None:
+    rebuilding = Rebuilding()
+    for line in (1, 2):
+        rebuilding.add(Input(START, line, inputs.Opened(FeedSettings())))
+        rebuilding.add(Input(START, line, inputs.Joined({"A": line})))
+        rebuilding.add(Input(START + 5, line, inputs.Left(["A"])))
+        rebuilding.add(Input(START + 2 * SLACK_NS, line, inputs.Quiet()))
+    assert len(rebuilding.settle()) == 2
+    rebuilding.add(Input(START, 3, inputs.Opened(FeedSettings())))
+    rebuilding.add(Input(START, 3, inputs.Joined({"A": 3})))
+    rebuilding.add(Input(START + 1, 3, inputs.Left(["A"])))
+    with pytest.raises(SessionDamaged, match="rows of line 3 come too late"):
+        rebuilding.finish()
 
 
 def test_a_line_that_was_given_up_ends_in_a_gap_with_its_note() -> None:

@@ -147,6 +147,14 @@ def test_tickers_are_kept_raw_and_make_no_row() -> None:
     assert [one.content for one in raw_inputs(made.blocks)] == [delta("A", 3), *tickers]
 
 
+def test_an_exchange_time_that_cannot_be_is_unknown() -> None:
+    made = Recorded()
+    made.hear(delta("A", 3, ts_ms=NOW // MILLISECOND + 1_000), delta("A", 4, ts_ms=8_000_000_000_000))
+    (block,) = made.line.flush(made.now)
+    assert block.rows["exch_ns"].tolist() == [NOW + SECOND, 0]
+    assert made.line.counts["exchange times that cannot be"] == 1
+
+
 # -- losses
 
 
