@@ -55,9 +55,11 @@ def find_segments(disk: Disk, identity: Identity) -> list[int]:
     """Numbers of the segments, without what crashes left of others. They must be of this session and in a row."""
     names = disk.names()
     numbers = sorted(number for name in names if (number := rows_number(name)) is not None)
-    for name in names:
-        if is_litter(name) or ((raw := raw_number(name)) is not None and raw not in numbers):
-            disk.remove(name)
+    litter = [name for name in names if is_litter(name) or raw_number(name) not in (None, *numbers)]
+    if litter:
+        disk.sync_names()  # a journal that is gone must not come back without its raw lines
+    for name in litter:
+        disk.remove(name)
     if numbers and numbers != list(range(numbers[0], numbers[-1] + 1)):
         raise SessionDamaged(f"{disk.folder} has the segments {numbers}, expected an unbroken row", remedy=RESTORE)
     for number in numbers:

@@ -118,9 +118,11 @@ class CrashDisk(Disk):
         self.medium.safe_names, self.medium.pending = dict(self.medium.names), []
 
     def rename(self, name: str, to: str) -> None:
+        inode = self._inode(name)
+
         def change(names: dict[str, Inode]) -> None:
-            if name in names:
-                names[to] = names.pop(name)
+            names.pop(name, None)
+            names[to] = inode
 
         self._change_names(change)
 
@@ -144,7 +146,7 @@ class CrashDisk(Disk):
         if name not in self.medium.names:
             inode = Inode()
             self.medium.names[name] = inode
-            self.medium.pending.append(lambda names: names.setdefault(name, inode))
+            self.medium.pending.append(lambda names: names.update({name: inode}))
         return self.medium.names[name]
 
     def _change_names(self, change: Callable[[dict[str, Inode]], object]) -> None:
