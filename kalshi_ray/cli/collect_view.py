@@ -77,7 +77,9 @@ class _Paced:
         self._happenings += status.happenings
         is_due = self._shown is None or not 0 <= status.at_ns - self._shown.at_ns < self._every_ns
         if is_due or status.is_final:
-            told = msgspec.structs.replace(paced(status, None if status.is_final else self._shown), happenings=tuple(self._happenings))
+            told = msgspec.structs.replace(
+                paced(status, None if status.is_final else self._shown), happenings=tuple(self._happenings)
+            )
             self._shown, self._happenings = status, []
             self._show(told)
 

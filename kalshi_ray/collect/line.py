@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from kalshi_ray.collect import inputs
 from kalshi_ray.collect.block import SIDS, Block
-from kalshi_ray.core.tape import GapCause
 from kalshi_ray.core.units import SECOND
 from kalshi_ray.errors import UsageError
 from kalshi_ray.exchange.feed import Feed
@@ -25,7 +24,7 @@ from kalshi_ray.exchange.feed_events import Broken, Dead, FeedEvent, Missed, Mis
 from kalshi_ray.exchange.feed_settings import FeedSettings
 from kalshi_ray.wire.commands import Channel
 from kalshi_ray.wire.messages import Unknown
-from kalshi_ray.wire.rows import ALL, ROW, gap_rows
+from kalshi_ray.wire.rows import ROW
 from kalshi_ray.wire.shapes import shown
 
 FRAMES_MOST = 512  # that wait to be judged together
@@ -151,15 +150,15 @@ class Line:
         return self._take(now_ns)
 
     def finish(self, now_ns: int) -> list[Block]:
-        """The line is over: its last blocks. What was known of its books ends here. Once more, and there is nothing."""
+        """The line is over, and the session with it: its last blocks. Once more, and there is nothing.
+
+        No gap follows: nothing comes after the end that one could know.
+        """
         if self._is_over:
             return []
         now_ns = self._turn(now_ns, inputs.Finished())
-        was_online = self.is_online
         self._feed.lost(now_ns)
         self._feed.rows.clear()
-        if was_online and Channel.BOOK in self._feed.settings.channels:
-            self._append(gap_rows([(ALL, sid_of(self.number, Channel.BOOK))], now_ns, GapCause.RECORDER))
         self._is_over = True
         return self._take(now_ns)
 
