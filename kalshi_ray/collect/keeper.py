@@ -77,6 +77,7 @@ class Keeper:
         self._writer_or_none: SessionWriter | None = None
         self._storing = threading.Lock()  # one at a time speaks with the store
         self._described: dict[str, Any] = {}  # of the manifest, not told yet
+        self._is_told = False  # all that the manifest needs is in the store
         self._committed: Manifest | None = None
         self._rows, self._frames, self._raw_bytes = 0, 0, 0
         self._now_ns, self._synced_ns, self._begun_ns = 0, 0, 0  # as `tick` was told
@@ -238,9 +239,11 @@ class Keeper:
             while self.drain():
                 pass
             with self._storing, self._watching():
-                self._tell(self.facts, {})
-                origin = self._writer.manifest.origin
-                self._writer.describe(origin={key: value for key, value in origin.items() if key != SPOOL})
+                if not self._is_told:  # not again: a commit that failed may have given the lock back
+                    self._tell(self.facts, {})
+                    origin = self._writer.manifest.origin
+                    self._writer.describe(origin={key: value for key, value in origin.items() if key != SPOOL})
+                    self._is_told = True
                 self._committed = self._writer.commit()
         self.spool.remove()
         return self._committed
