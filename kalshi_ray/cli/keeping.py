@@ -1,4 +1,4 @@
-"""`kalshi-ray sessions copy | verify | compact | recover | unlock | delete`: what keeps recordings whole for months."""
+"""`kalshi-ray sessions copy | verify | compact | unlock | delete`: what keeps recordings whole for months."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kalshi_ray.cli.from_raw import Source, copy_from_raw, verify_from_raw
 from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
 from kalshi_ray.cli.output import counted, emit_json, progress_bar, say, show, table
+from kalshi_ray.cli.unfinished import place_note, recover
 from kalshi_ray.errors import NothingToDo, SessionDamaged, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from kalshi_ray.data.verify import SessionCheck
 
 _MB = 1e6
+
+FromSource = Annotated[
+    Source, typer.Option("--source", help="The rows as they stand, or what the raw lines of the recorder make.")
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,24 +42,35 @@ def copy(
     ctx: typer.Context,
     session: SessionId,
     to: Annotated[
-        str, typer.Option("--to", metavar="URL", help="Store to copy into: a folder, s3://…, postgresql://…")
-    ],
+        str, typer.Option("--to", metavar="URL", help="Store to copy into: a folder, s3://…; the same if not given.")
+    ] = "",
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="Name of the copy; its own if not given.")] = "",
+    origin: FromSource = "rows",
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy a session into another store, part by part; again after an interruption it goes on. The end is checked.
 
+    With --source raw it is made anew from the raw lines alone, and compared with what was recorded.
+
     Example: kalshi-ray sessions copy live-0412 --to postgresql://ray@db.example/kalshi
 
     Example: kalshi-ray sessions copy live-0412 --store postgresql://ray@db.example/kalshi --to /mnt/archive
+
+    Example: kalshi-ray sessions copy live-0412 --source raw --as live-0412-again
     """
     from kalshi_ray.data.copying import copy_session
     from kalshi_ray.data.store import open_store
 
-    source = _store(ctx, config).open(session)
+    if not to and name in ("", session):
+        raise UsageError("a copy in the same store needs another name", remedy="Give --to URL or --as NAME")
+    store = _store(ctx, config)
+    source, target = store.open(session), open_store(to) if to else store
+    if origin == "raw":
+        copy_from_raw(source, target, name or session, as_json=as_json)
+        return
     with progress_bar() as progress:
-        copied = copy_session(source, open_store(to), name, progress)
+        copied = copy_session(source, target, name, progress)
     if as_json:
         emit_json(copied)
         return
@@ -70,10 +87,13 @@ def verify(
     ctx: typer.Context,
     session: Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Name of a session.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every session of the store.")] = False,
+    origin: FromSource = "rows",
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Check every piece of a session by its checksum, and counts and content by its rows. Exit 1 on damage.
+
+    With --source raw the rows are compared with what the raw lines make: exit 1 names the first difference.
 
     Example: kalshi-ray sessions verify live-0412
 
@@ -84,6 +104,9 @@ def verify(
     if (session is None) is not every:
         raise UsageError("verify takes one session or --all", remedy="Give one of the two")
     store = _store(ctx, config)
+    if origin == "raw":
+        verify_from_raw(store, session, as_json=as_json)
+        return
     checks = []
     for name in store.ids() if session is None else [session]:
         with progress_bar() as progress:
@@ -119,18 +142,6 @@ def compact(ctx: typer.Context, session: SessionId, config: ConfigFile = None, a
         )
 
 
-def recover(ctx: typer.Context, session: SessionId, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Finish a session whose writer died: every whole part is kept.
-
-    Example: kalshi-ray sessions recover live-0412
-    """
-    manifest = _store(ctx, config).recover(session)
-    if as_json:
-        emit_json(manifest)
-        return
-    say(f"{session} is finished: {manifest.updates:,} updates of {manifest.markets:,} markets are whole")
-
-
 def unlock(
     ctx: typer.Context,
     session: SessionId,
@@ -164,21 +175,31 @@ def delete(
 ) -> None:
     """Delete one session for good. What it holds is counted and shown; confirm by its name, or by --rows.
 
+    The spool of an unfinished one is told of, and goes too if it is on this machine.
+
     Example: kalshi-ray sessions delete demo --rows 120000
     """
+    from kalshi_ray.collect.remainder import delete_session, remainder_of
+
     if len(session) != 1:
         raise UsageError(f"{len(session)} sessions were named: {', '.join(session)}", remedy="Delete one at a time")
     store, name = _store(ctx, config), session[0]
+    elsewhere = place_note(store.summary(name))
     if rows is None:
         held = store.count(name)
         _show_census(name, held)
+        if left := remainder_of(store, name):
+            more = f"{counted(left.rows, 'row')} more in {left.bytes:,} bytes"
+            say(f"and {more} of its spool {left.folder}, which goes too")
+        elif elsewhere:
+            say(elsewhere)
         if not _typed(name):
             raise UsageError(
                 f"session {name!r} holds {held.rows:,} updates: nothing was deleted",
                 remedy=f"Delete it with --rows {held.rows}",
             )
         rows = held.rows
-    gone = store.delete(name, expected_rows=rows)
+    gone = delete_session(store, name, expected_rows=rows)
     say(f"deleted {name} with {gone.rows:,} updates, {gone.bytes / _MB:,.1f} MB")
 
 

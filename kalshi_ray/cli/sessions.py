@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from kalshi_ray.cli import importing, keeping, reading
 from kalshi_ray.cli.options import AsJson, ConfigFile, settings_command, settings_of
 from kalshi_ray.cli.output import emit_json, minute, print_manifest, progress_bar, say, show, table
+from kalshi_ray.cli.unfinished import place_note
 
 if TYPE_CHECKING:
     from kalshi_ray.data.store import SessionStore, SessionSummary
@@ -32,7 +34,7 @@ def list_sessions(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson
     Example: kalshi-ray sessions list --store store
     """
     opened = _store(ctx, config)
-    found = opened.list()
+    found = [_with_place(one) for one in opened.list()]
     if as_json:
         emit_json({"store": opened.url, "sessions": found})
         return
@@ -93,6 +95,12 @@ def _store(ctx: typer.Context, config: Path | None) -> SessionStore:
     from kalshi_ray.data.store import open_store
 
     return open_store(settings_of(ctx, config).places.store)
+
+
+def _with_place(found: SessionSummary) -> SessionSummary:
+    """The same, where its note says too where the rest of an unfinished session is."""
+    where = place_note(found)
+    return msgspec.structs.replace(found, problem=f"{found.problem}. {where}") if where else found
 
 
 def _row(found: SessionSummary) -> tuple[object, ...]:

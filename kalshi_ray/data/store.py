@@ -279,16 +279,18 @@ class SessionStore:
     def _unfinished(self, session_id: str, sizes: dict[str, int]) -> SessionSummary:
         rows = self._countable_rows(session_id, sizes)
         _, owner = read_owner(self._backend, session_id)
+        draft = read_manifest(self._backend, session_id, DRAFT) if DRAFT in sizes else None
         state: State = "unfinished"
         if owner is not None and not owner.is_dead:
             problem, state = str(busy(session_id, owner)), "writing"
-        elif DRAFT not in sizes:
+        elif draft is None:
             problem = f"session {session_id!r} was begun or deleted in part: nothing can be recovered. Delete it"
         else:
             died = f"{owner} died while writing session {session_id!r}" if owner else ""
             never = f"session {session_id!r} was never finished"
-            problem = f"{died or never}. Recover it ({rows:,} updates are whole) or delete it"
-        draft = read_manifest(self._backend, session_id, DRAFT) if DRAFT in sizes else None
+            go_on = f"Go on with kalshi-ray collect {session_id}, finish" if draft.source == "collect" else "Finish"
+            how = f"{go_on} it with kalshi-ray sessions recover {session_id}, or delete it"
+            problem = f"{died or never}; {rows:,} updates are in the store. {how}"
         return _line(session_id, sizes, state, rows, draft, problem)
 
     def _count(self, session_id: str, sizes: dict[str, int]) -> Census:

@@ -147,3 +147,19 @@ def test_list_shows_frames_apart(store: SessionStore, say: Callable[..., str], a
     [live] = answer("list")["sessions"]
     assert live["raw_bytes"] == len(b"frames") < live["bytes"]
     assert "raw MB" in say("list")
+
+
+def test_list_says_how_to_go_on_with_a_session_that_nobody_finished(
+    store: SessionStore, say: Callable[..., str], answer: Answer
+) -> None:
+    store.writer("begun", manifest=draft()).close()
+    [begun, _] = answer("list")["sessions"]
+    assert "0 updates are in the store. Finish it with kalshi-ray sessions recover begun" in begun["problem"]
+    assert "finish it with kalshi-ray sessions recover begun" in say("analyze", "begun", code=1).lower()
+
+
+def test_a_copy_in_the_same_store_needs_another_name(store: SessionStore, say: Callable[..., str]) -> None:
+    assert "Give --to URL or --as NAME" in say("copy", "live", code=2)
+    assert "Give --to URL or --as NAME" in say("copy", "live", "--as", "live", code=2)
+    assert "copied to twin" in say("copy", "live", "--as", "twin")
+    assert store.open("twin").checksum == store.open("live").checksum

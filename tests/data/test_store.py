@@ -140,7 +140,7 @@ def test_leaving_without_commit_keeps_the_rows_for_recovery(tmp_path: Path) -> N
         writer.add_markets(market_table("A"))
         writer.append(table)
         raise RuntimeError("stop")
-    with pytest.raises(SessionUnfinished, match=r"never finished. Recover it .100 updates"):
+    with pytest.raises(SessionUnfinished, match=r"never finished; 100 updates are in the store. Finish it with"):
         store.open("s")
     with pytest.raises(SessionUnfinished):
         store.writer("s", manifest=draft())

@@ -71,7 +71,7 @@ def test_a_killed_writer_loses_only_what_was_not_yet_written(tmp_path: Path) -> 
     summary = store.list()[0]
     assert (summary.state, summary.rows) == ("unfinished", 2_000)
     assert "died while writing" in summary.problem
-    with pytest.raises(SessionUnfinished, match=r"died while writing session 's'. Recover it \(2,000 updates"):
+    with pytest.raises(SessionUnfinished, match=r"died while writing session 's'; 2,000 updates are in the store"):
         store.open("s")
     with pytest.raises(SessionUnfinished, match=r"Recover it or delete it"):
         store.writer("s", manifest=draft())

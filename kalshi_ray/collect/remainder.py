@@ -1,0 +1,71 @@
+"""What waits in the spool of an unfinished session: looked at before it is finished or deleted, and deleted with it."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import msgspec
+
+from kalshi_ray.collect.pairing import Place, identity_of, place_of
+from kalshi_ray.collect.repair import Repair
+from kalshi_ray.collect.segment import Head
+from kalshi_ray.collect.spool import Spool
+from kalshi_ray.data.pieces import parts_among
+from kalshi_ray.data.store import Census, SessionStore, SessionSummary
+
+
+class Remainder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a spool on this machine holds that is not in the store."""
+
+    folder: Path
+    rows: int
+    bytes: int
+    repair: Repair | None  # what was cut off it, just now
+
+
+def place_in(summary: SessionSummary) -> Place:
+    """Where the spool of a session lies; one without a host where it has none."""
+    is_over = summary.manifest is None or summary.state == "finished"
+    return Place() if is_over or summary.manifest is None else place_of(summary.manifest)
+
+
+def is_on_this_machine(place: Place) -> bool:
+    """Whether a spool lies on this machine, or did before somebody removed it."""
+    return place.host == socket.gethostname()
+
+
+def remainder_of(store: SessionStore, session_id: str) -> Remainder | None:
+    """Look into the spool of a session, which is repaired on the way; None if it has none on this machine.
+
+    SessionBusy while a collector has it, UsageError if another session's spool lies there.
+    """
+    spool = _spool_of(store, session_id)
+    if spool is None:
+        return None
+    try:
+        stored = len(parts_among(store.backend.sizes(session_id)))
+        waiting = [rows for number, (rows, _) in spool.waiting.items() if number >= stored]
+        rows = spool.rows + sum(waiting)
+        return Remainder(folder=spool.folder, rows=rows, bytes=spool.bytes, repair=spool.repaired)
+    finally:
+        spool.close()
+
+
+def delete_session(store: SessionStore, session_id: str, *, expected_rows: int) -> Census:
+    """Delete a session for good, as the store does, and before it the spool that it has on this machine."""
+    spool = _spool_of(store, session_id)
+    if spool is not None:
+        if store.count(session_id).rows == expected_rows:
+            spool.remove()
+        else:
+            spool.close()
+    return store.delete(session_id, expected_rows=expected_rows)
+
+
+def _spool_of(store: SessionStore, session_id: str) -> Spool | None:
+    summary = store.summary(session_id)
+    place = place_in(summary)
+    if summary.manifest is None or not place.is_here:
+        return None
+    return Spool.open(Path(place.folder), Head(identity=identity_of(store, summary.manifest), number=0))
