@@ -248,6 +248,12 @@ class Keeper:
         self.spool.remove()
         return self._committed
 
+    def discard(self) -> None:
+        """Remove session and spool, as if it had never begun. UsageError for a session that an earlier life began."""
+        self._writer.discard()
+        self.spool.remove()
+        self._spool_or_none = self._writer_or_none = None
+
     def close(self) -> None:
         """Give spool and session back, whatever is there: they can be resumed. After `finish` nothing is left to do."""
         spool, writer = self._spool_or_none, self._writer_or_none

@@ -11,6 +11,8 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+
 from kalshi_ray import telemetry
 from kalshi_ray.collect.block import DESK, Block
 from kalshi_ray.collect.choice import Found, Listed
@@ -23,6 +25,7 @@ from kalshi_ray.collect.register import Register, Signal
 from kalshi_ray.collect.settings import CollectSettings, UniverseSettings
 from kalshi_ray.collect.universe import Universe
 from kalshi_ray.core.units import SECOND
+from kalshi_ray.data.recording import ROW
 from kalshi_ray.errors import DataError
 from kalshi_ray.exchange.client import Stream
 from kalshi_ray.exchange.settings import Address, ExchangeSettings
@@ -73,6 +76,8 @@ class Desk:
 
     async def begin(self, found: Found, kept: Iterable[str]) -> None:
         """Record the markets of the first search, and those of an earlier life."""
+        # Signals may have come already, which wait in the line: from here on the spool waits for them.
+        await self._writing.append([Block(line=DESK, rows=np.empty(0, ROW))])
         self.universe.found(found, self._clock())
         self.universe.keep(kept, self._clock())
         await self._step()
@@ -122,6 +127,8 @@ class Desk:
     async def _step(self) -> None:
         """Hear what came, ask what is to be asked, and let markets join and leave."""
         universe = self.universe
+        if self._search is not None and self._search.done():
+            self._search.result()  # a fault of it is ours
         for change in self.line.take_changes():
             if not isinstance(change, FeeChange):
                 universe.heard(change, self._clock())

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import ray
-from ray.exceptions import RayError
+import numpy as np
 
 from kalshi_ray import telemetry
 from kalshi_ray.collect.assignment import Assignment
+from kalshi_ray.collect.block import Block
 from kalshi_ray.collect.collector.shard import Shard, Taken
 from kalshi_ray.collect.settings import CollectSettings
+from kalshi_ray.data.recording import ROW
 from kalshi_ray.errors import KalshiRayError
 from kalshi_ray.exchange.settings import ExchangeSettings
 
@@ -28,12 +29,16 @@ class RemoteShard:
     """A shard in a Ray actor, with the calls of `Shard`."""
 
     def __init__(self, *arguments: Any) -> None:
+        import ray  # which takes a second, and is not needed without shards
+
         self.actor = ray.remote(num_cpus=1, max_restarts=0)(Shard).remote(*arguments)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return functools.partial(self._ask, name)
 
     async def _ask(self, name: str, *arguments: Any) -> Any:
+        from ray.exceptions import RayError
+
         try:
             return await getattr(self.actor, name).remote(*arguments)
         except KalshiRayError:
@@ -46,19 +51,30 @@ class RemoteShard:
 
     def kill(self) -> None:
         """End its process."""
+        import ray
+
         ray.kill(self.actor)
 
 
 class Fleet:
-    """Shards and their lines. `first_line`: the least number that no line of the session has had."""
+    """Shards and their lines. `first_line`: the least number that no line of the session has had.
+
+    `write` brings blocks to the disk: a line is known there before it begins.
+    """
 
     def __init__(
-        self, exchange: ExchangeSettings, collect: CollectSettings, clock: Callable[[], int], first_line: int
+        self,
+        exchange: ExchangeSettings,
+        collect: CollectSettings,
+        clock: Callable[[], int],
+        first_line: int,
+        write: Callable[[Sequence[Block]], Awaitable[None]],
     ) -> None:
-        self._exchange, self._collect, self._clock = exchange, collect, clock
+        self._exchange, self._collect, self._clock, self._write = exchange, collect, clock, write
         self.assignment = Assignment(max(1, collect.shards), exchange.tickers_per_connection, first_line)
         self._open: set[int] = set()  # lines
         self.shards: list[Shard | RemoteShard] = [self._make() for _ in range(self.assignment.shards)]
+        self._has_answered: set[int] = set()  # shards
         self.deaths = 0
         self.until: dict[int, int] = {}  # line: what is known to be complete
 
@@ -73,42 +89,62 @@ class Fleet:
             await self._tell(line, {ticker: numbers[ticker] for ticker in tickers})
 
     async def _tell(self, line: int, numbers: dict[str, int]) -> None:
-        shard = self.shards[self.assignment.lines[line].shard]
-        try:
-            if line in self._open:
-                await shard.join(line, numbers)
-            else:
-                self._open.add(line)
-                self.until[line] = self._clock()
-                await asyncio.wait_for(shard.open(line, numbers), START_S)
-        except (ShardLost, TimeoutError):
-            return  # whoever takes from it finds out, and places its markets anew
+        if line in self._open:
+            await self._ask(self.shards[self.assignment.lines[line].shard], "join", line, numbers)
+        elif line in self.assignment.lines:
+            await self._begin(line, numbers)
+        # Otherwise its shard was lost meanwhile, and others have its markets.
+
+    async def _begin(self, line: int, numbers: dict[str, int]) -> None:
+        at_ns = self._clock()
+        await self._write([Block(line=line, rows=np.empty(0, ROW), until_ns=at_ns)])
+        if on := self.assignment.lines.get(line):
+            self._open.add(line)
+            self.until[line] = at_ns
+            await self._ask(self.shards[on.shard], "open", line, numbers, at_ns)
+        else:
+            await self._write([Block(line=line, rows=np.empty(0, ROW), is_last=True)])
 
     async def leave(self, tickers: Iterable[str]) -> None:
         """Record these markets no longer."""
         for line, names in self.assignment.leave(tickers).items():
-            try:
-                await self.shards[self.assignment.lines[line].shard].leave(line, names)
-            except ShardLost:
-                continue  # and what is on it with it
+            if on := self.assignment.lines.get(line):
+                await self._ask(self.shards[on.shard], "leave", line, names)
+
+    async def _ask(self, shard: Shard | RemoteShard, what: str, *arguments: Any) -> None:
+        """Tell a shard something. Whoever takes from it finds out where it is lost, and places its markets anew."""
+        try:
+            await asyncio.wait_for(getattr(shard, what)(*arguments), START_S)
+        except (ShardLost, TimeoutError):
+            return
 
     async def take(self, number: int, wait_s: float) -> Taken:
         """What a shard has. ShardLost if it does not answer."""
-        try:
-            taken: Taken = await asyncio.wait_for(self.shards[number].take(wait_s), wait_s + self._collect.lost_s)
-        except TimeoutError as silence:
-            raise ShardLost(f"no answer for {self._collect.lost_s:g} s") from silence
-        self._followed(taken)
+        patience_s = self._collect.lost_s if number in self._has_answered else START_S
+        taken = await self._answer(number, self.shards[number].take(wait_s), wait_s + patience_s)
+        self._has_answered.add(number)
         return taken
 
     async def finish(self, number: int) -> Taken:
-        """The last blocks of a shard."""
-        taken: Taken = await asyncio.wait_for(self.shards[number].finish(), self._collect.lost_s)
-        self._followed(taken)
+        """The last blocks of a shard. ShardLost if it does not answer."""
+        return await self._answer(number, self.shards[number].finish(), self._collect.lost_s)
+
+    async def _answer(self, number: int, asked: Awaitable[Taken], patience_s: float) -> Taken:
+        """One in this process always answers, however long the process was held up."""
+        is_here = isinstance(self.shards[number], Shard)
+        try:
+            taken = await asyncio.wait_for(asked, None if is_here else patience_s)
+        except TimeoutError as silence:
+            raise ShardLost(f"no answer for {patience_s:g} s") from silence
+        for block in taken.blocks:
+            self.until[block.line] = block.until_ns
         return taken
 
-    def replace(self, number: int, why: str) -> tuple[dict[int, int], dict[str, str]]:
-        """Another shard for one that is lost: its lines, complete up to a time, are over; its markets have none now."""
+    def give_up(self, number: int, why: str, *, again: bool) -> tuple[dict[int, int], dict[str, str]]:
+        """A shard is lost: its lines, complete up to a time, are over; its markets have none now.
+
+        `again`: another takes its place.
+        """
         self.deaths += 1
         telemetry.error("collect.shard_lost", shard=number, why=why)
         gone = self.shards[number]
@@ -117,7 +153,9 @@ class Fleet:
         lines, markets = self.assignment.lost(number)
         over = {line: self.until.pop(line) for line in lines if line in self._open}
         self._open.difference_update(lines)
-        self.shards[number] = self._make()
+        self._has_answered.discard(number)
+        if again:
+            self.shards[number] = self._make()
         return over, markets
 
     def stop(self) -> None:
@@ -125,7 +163,3 @@ class Fleet:
         for shard in self.shards:
             if isinstance(shard, RemoteShard):
                 shard.kill()
-
-    def _followed(self, taken: Taken) -> None:
-        for block in taken.blocks:
-            self.until[block.line] = block.until_ns

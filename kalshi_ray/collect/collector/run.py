@@ -13,7 +13,7 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from kalshi_ray.collect.signals import SignalReader
 from kalshi_ray.collect.status import Status
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import SessionStore
-from kalshi_ray.errors import AuthenticationFailed, DataError
+from kalshi_ray.errors import AuthenticationFailed, DataError, NothingToDo
 from kalshi_ray.exchange.client import Requester, opened
 from kalshi_ray.exchange.settings import ExchangeSettings
 
@@ -72,10 +72,13 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(plan: Plan, store: SessionStore, tell: Tell) -> Ended:
     """Record until stopped by SIGINT, SIGTERM or the duration, or until every market has left; finish the session."""
-    return asyncio.run(_whole(plan, store, tell))
+    return asyncio.run(record(plan, store, tell, _signalled))
 
 
-async def _whole(plan: Plan, store: SessionStore, tell: Tell) -> Ended:
+async def record(
+    plan: Plan, store: SessionStore, tell: Tell, stopping: Callable[[], AbstractContextManager[asyncio.Event]]
+) -> Ended:
+    """The same until an event is set, whose context is entered once there is something to be finished."""
     address, signer = opened(plan.exchange)
     if signer is None:
         raise AuthenticationFailed(
@@ -85,18 +88,28 @@ async def _whole(plan: Plan, store: SessionStore, tell: Tell) -> Ended:
         tell_metrics = open_ones.enter_context(serving_metrics(plan.collect.metrics_port))
         requester = await open_ones.enter_async_context(Requester(address, signer, plan.exchange, random.Random()))
         listing = ExchangeListing(requester)
-        found = await listing.choose(plan.universe)
+        found = await _chosen(plan, store, listing)
         folder = spool_folder(plan.collect, store, plan.session)
         keeper = Keeper(store, plan.session, folder, _manifest(plan), plan.collect)
         is_resumed = await asyncio.to_thread(keeper.start)
         collector = Collector(plan, keeper, listing, [tell, tell_metrics], is_resumed=is_resumed)
         open_ones.push_async_callback(collector.close)
-        stop = open_ones.enter_context(_stopping())
+        stop = open_ones.enter_context(stopping())
         await open_ones.enter_async_context(collector.inlet)
         await collector.begin(found)
         why = await collector.record(stop, collector.desk.listen(address, signer, plan.exchange))
         manifest = await collector.finish()
         return Ended(manifest=manifest, status=collector.told_last(), why=why)
+
+
+async def _chosen(plan: Plan, store: SessionStore, listing: ExchangeListing) -> Found:
+    """The markets to record; none are needed where an earlier life of the session left some."""
+    try:
+        return await listing.choose(plan.universe)
+    except NothingToDo:
+        if plan.session in await asyncio.to_thread(store.ids):
+            return Found()
+        raise
 
 
 def spool_folder(settings: CollectSettings, store: SessionStore, session: str) -> Path:
@@ -126,10 +139,12 @@ class Collector:
         self.plan, self._tell, self._is_resumed = plan, tell, is_resumed
         clock = Clock(time.time_ns, time.monotonic_ns, keeper.last_ns)
         self.writing = Writing(keeper, clock)
-        self.fleet = Fleet(plan.exchange, plan.collect, clock, keeper.next_line)
+        self.fleet = Fleet(plan.exchange, plan.collect, clock, keeper.next_line, self.writing.append)
         register = Register.of_session(keeper.facts, keeper.told_rows())
         self.desk = Desk(plan.universe, plan.collect, register, listing, self.fleet, self.writing, clock)
-        taker = Taker(SignalReader(register.signals, register.numbers), self.desk.signal, self.writing.room)
+        self._taker = taker = Taker(
+            SignalReader(register.signals, register.numbers), self.desk.signal, self.writing.room
+        )
         self.inlet = Inlets(taker, socket_path=plan.collect.signal_socket, file_path=plan.collect.signal_file)
         about = Status(
             session=plan.session,
@@ -176,7 +191,12 @@ class Collector:
         await self._end("stop", "work", "duration")
         for number in range(len(self.fleet.shards)):
             await self._in_time(self._tasks[f"shard {number}"])
-            await self._in_time(self._keep(number, await self.fleet.finish(number)))
+            try:
+                last = await self.fleet.finish(number)
+            except ShardLost as loss:
+                await self._in_time(self._give_up(number, str(loss)))
+                continue
+            await self._in_time(self._keep(number, last))
         await self.desk.close()
         await self._in_time(self._tasks["listen"])
         await self._in_time(self.desk.finish())
@@ -186,16 +206,16 @@ class Collector:
 
     def told_last(self) -> Status:
         """The last status, once everybody was told."""
-        status = self.watch.final_status()
+        status = self.watch.last_status()
         for tell in self._tell:
             tell(status)
         return status
 
     async def close(self) -> None:
-        """End what still runs. A session that is not finished can be resumed."""
+        """End what still runs. A session that is not finished can be resumed; one without a frame is none."""
         await self._end(*self._tasks)
         self.fleet.stop()
-        await self.writing.close()
+        await self.writing.close(discard=not self._is_resumed and not self.writing.keeper.state.frames)
 
     # -- tasks
 
@@ -205,12 +225,16 @@ class Collector:
             try:
                 taken = await self.fleet.take(number, TAKE_S)
             except ShardLost as loss:
-                over, markets = self.fleet.replace(number, str(loss))
-                self.watch.lost(number)
-                raw = self.plan.collect.raw
-                await self.desk.given_up([given_up(line, at_ns, raw=raw) for line, at_ns in over.items()], markets)
+                await self._give_up(number, str(loss))
                 continue
             await self._keep(number, taken)
+
+    async def _give_up(self, number: int, why: str) -> None:
+        """Another shard for one that is lost, unless this is the end anyway."""
+        over, markets = self.fleet.give_up(number, why, again=not self._is_ending)
+        self.watch.lost(number)
+        blocks = [given_up(line, at_ns, raw=self.plan.collect.raw) for line, at_ns in over.items()]
+        await self.desk.given_up(blocks, () if self._is_ending else markets)
 
     async def _keep(self, number: int, taken: Taken) -> None:
         await self.writing.append(taken.blocks)
@@ -221,6 +245,8 @@ class Collector:
     async def _report(self) -> None:
         while True:
             await asyncio.sleep(REPORT_S)
+            if self._taker.fault is not None:
+                raise self._taker.fault
             status = self.watch.status()
             for tell in self._tell:
                 tell(status)
@@ -245,18 +271,21 @@ class Collector:
 
 
 @contextlib.contextmanager
-def _stopping() -> Iterator[asyncio.Event]:
+def _signalled() -> Iterator[asyncio.Event]:
     """Set by the first SIGINT or SIGTERM; the second ends the process, as it would without us."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
-    def hear(number: signal.Signals) -> None:
+    def listen_no_more() -> None:
+        for number in HEARD:
+            loop.remove_signal_handler(number)
+
+    def hear() -> None:
         stop.set()
-        loop.remove_signal_handler(number)
+        listen_no_more()
 
     for number in HEARD:
-        loop.add_signal_handler(number, hear, number)
+        loop.add_signal_handler(number, hear)
     try:
         yield stop
     finally:
-        for number in HEARD:
-            loop.remove_signal_handler(number)
+        listen_no_more()

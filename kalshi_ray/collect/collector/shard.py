@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from kalshi_ray.collect.block import Block
-from kalshi_ray.collect.clock import Clock
+from kalshi_ray.collect.clock import Clock, Jump
 from kalshi_ray.collect.line import Happening
 from kalshi_ray.collect.recorder import BookLine
 from kalshi_ray.collect.settings import CollectSettings
@@ -52,7 +52,7 @@ class Taken:
 
     blocks: list[Block]
     tally: Tally
-    happenings: list[Happening]
+    happenings: list[Happening | Jump]
     fault: KalshiRayError | None = None
 
 
@@ -90,15 +90,15 @@ class Shard:
         self._there, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
 
-    async def open(self, number: int, numbers: Mapping[str, int]) -> None:
-        """Begin a line with these markets, ticker to number in the session."""
+    async def open(self, number: int, numbers: Mapping[str, int], at_ns: int) -> None:
+        """Begin a line with these markets, ticker to number in the session. None of its times is before `at_ns`."""
         line = BookLine(
             number,
             feed_settings(self._collect),
             raw=self._collect.raw,
             block_ns=round(self._collect.block_s * SECOND),
         )
-        line.join(dict(numbers), self._clock())
+        line.join(dict(numbers), max(self._clock(), at_ns))
         stream = Stream(self._address, self._signer, self._exchange, [line], random.Random(number), clock=self._clock)
         carried = self._carried[number] = _Carried(line, stream)
         carried.task = asyncio.get_running_loop().create_task(self._carry(carried))
@@ -137,7 +137,8 @@ class Shard:
         blocks, self._blocks, self._bytes = self._blocks, [], 0
         self._there.clear()
         self._room.set()
-        happenings = [one for carried in self._carried.values() for one in carried.line.take_happenings()]
+        happenings: list[Happening | Jump] = [*self._clock.take_jumps()]
+        happenings += [one for carried in self._carried.values() for one in carried.line.take_happenings()]
         return Taken(blocks=blocks, tally=self._tally(), happenings=happenings, fault=self._fault)
 
     def _tally(self) -> Tally:

@@ -73,7 +73,7 @@ class Watch:
         """The lines are about to end: how their books and connections stand now is how they stood at the end."""
         self._last = self._read()
 
-    def final_status(self) -> Status:
+    def last_status(self) -> Status:
         """Exact totals, and rates of the whole run."""
         read, last = self._read(), self._last
         if last is not None:

@@ -18,7 +18,7 @@ from kalshi_ray.collect.block import Block
 from kalshi_ray.collect.facts import Facts
 from kalshi_ray.collect.keeper import Keeper
 from kalshi_ray.data.schema import Manifest
-from kalshi_ray.errors import StoreDown, StoreFull
+from kalshi_ray.errors import DataError, StoreDown, StoreFull, UsageError
 
 T = TypeVar("T")
 
@@ -87,9 +87,13 @@ class Writing:
             await asyncio.sleep(pause)
             pause = min(2 * pause, MOST_RETRY_S)
 
-    async def close(self) -> None:
-        """Give disk and store back, whatever is there; the session stays unfinished if it is."""
+    async def close(self, *, discard: bool = False) -> None:
+        """Give disk and store back, whatever is there; the session stays unfinished if it is, or goes."""
         await self.stop()
+        if discard:
+            # What cannot be removed now is an unfinished session without rows.
+            with contextlib.suppress(DataError, UsageError):
+                await self._in(self._store, self.keeper.discard)
         await self._in(self._disk, self.keeper.close)
         self._disk.shutdown()
         self._store.shutdown()

@@ -1,0 +1,60 @@
+"""A collector beside a simulated exchange, over real sockets: what it recorded is what was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from kalshi_ray.collect.status import Status
+from kalshi_ray.core.units import MILLISECOND
+from kalshi_ray.data.store import open_store
+from tests.collect.judging import check, check_whole, raw_frames, rows_in
+from tests.collect.venue import Venue, flow_of, plan_of, record, recording
+
+AT_ONCE = 4  # collectors
+
+
+def test_without_faults_every_change_and_every_print_is_there_once_and_the_totals_are_exact(tmp_path: Path) -> None:
+    store, seen = open_store(str(tmp_path / "store")), list[Status]()
+    with Venue(tmp_path, flow_of(1, 1_500, pauses=0.01), delay_s=0.5) as venue:
+        ended = record(venue.plan("s"), store, venue.is_quiet, seen)
+    session = store.open("s")
+    counts = check(session, venue)
+    check_whole(session, venue)
+    assert ended.why == "stopped" and counts["changes in stretches"] > 600 and counts["prints in stretches"] > 150
+    final = ended.status
+    assert final.is_final and final.total_rows == len(rows_in(session)) == session.manifest.updates
+    assert final.rows == {name.lower(): counts[name] for name in counts if name.lower() in final.rows}
+    assert final.total_frames == raw_frames(session)
+    assert final.gaps == {} and final.markets.known == len(venue.tickers)
+    assert not (tmp_path / "spool" / "s").exists()
+    assert max(status.pending_bytes for status in seen) <= seen[0].most_pending_bytes
+
+
+async def under_faults(folder: Path, seed: int) -> Counter[str]:
+    """Record under one plan until the flow is over and every book is known again; judge what came of it."""
+    folder.mkdir()
+    store = open_store(str(folder / "store"))
+    flow = flow_of(seed, 700, every_ns=2 * MILLISECOND, pauses=0.01)
+    with Venue(folder, flow, faults=plan_of(seed), delay_s=0.3) as venue:
+        ended = await recording(venue.plan("s"), store, venue.is_quiet)
+    assert ended.why == "stopped", f"seed {seed}"
+    counts = check(store.open("s"), venue)
+    final = ended.status
+    assert final.total_rows == store.open("s").manifest.updates and final.total_frames == raw_frames(store.open("s"))
+    return counts + Counter(reconnects=final.reconnects)
+
+
+@pytest.mark.parametrize("seeds", [range(12), pytest.param(range(12, 212), marks=pytest.mark.slow)], ids=["12", "200"])
+def test_whatever_goes_wrong_known_books_are_true_and_each_loss_is_a_gap(tmp_path: Path, seeds: range) -> None:
+    async def some(these: range) -> list[Counter[str]]:
+        return await asyncio.gather(*(under_faults(tmp_path / str(seed), seed) for seed in these))
+
+    seen: Counter[str] = Counter()
+    for first in range(0, len(seeds), AT_ONCE):
+        seen += sum(asyncio.run(some(seeds[first : first + AT_ONCE])), Counter())
+    assert seen["GAP"] > 3 * len(seeds) and seen["reconnects"] > len(seeds) // 3
+    assert seen["changes in stretches"] > 150 * len(seeds) and seen["prints in stretches"] > 30 * len(seeds)

@@ -1,0 +1,317 @@
+"""A simulated exchange on a port of loopback whose every change is kept, beside which a collector can be tried.
+
+with Venue(folder, flow_of(1, 500)) as venue:
+    ended = record(venue.plan("s"), store, lambda status: venue.is_quiet(status))
+    check(store.open("s"), venue)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+
+import msgspec
+
+from kalshi_ray.collect.collector import run
+from kalshi_ray.collect.collector.run import Ended, Plan
+from kalshi_ray.collect.settings import CollectSettings, UniverseSettings
+from kalshi_ray.collect.status import Status
+from kalshi_ray.core.tape import Kind
+from kalshi_ray.core.tape import Status as MarketStatus
+from kalshi_ray.core.units import CENT, CONTRACT, MILLISECOND, SECOND, Side
+from kalshi_ray.data.store import SessionStore
+from kalshi_ray.exchange.settings import ExchangeSettings
+from kalshi_ray.exchange.sim_server import SimulatorServer
+from kalshi_ray.exchange.simulator.auth import Auth
+from kalshi_ray.exchange.simulator.exchange import Exchange
+from kalshi_ray.exchange.simulator.faults import FaultPlan, Faults
+from kalshi_ray.exchange.simulator.flow import FlowDelta
+from kalshi_ray.exchange.simulator.limits import Limits
+from kalshi_ray.exchange.simulator.outbox import Outbox
+from kalshi_ray.exchange.simulator.replay import Pace, Replay, Timed
+from kalshi_ray.exchange.simulator.settings import MarketTerms
+from kalshi_ray.exchange.simulator.surface import Surface
+from kalshi_ray.wire.messages import BookDelta, MarketChange, RecorderRow, Trade
+from tests.exchange.keys import ed25519_key, pem_of
+
+T = TypeVar("T")
+
+TICKERS = ("KXA-26-T1", "KXA-26-T2", "KXB-26-T1", "KXB-26-T2")
+KEY_ID = "11111111-aaaa-4000-8000-000000000003"
+PATIENCE_S = 60.0  # for whatever a test waits for
+
+Book = dict[tuple[int, int], int]  # lots by (side, price)
+Delta = tuple[int, int, int, int]  # exchange time in ms, side, price, change
+Print = tuple[int, int, int, int]  # exchange time in ms, price, size, taker
+
+
+class Truth:
+    """What one market was: its changes, and the book before the first and after each."""
+
+    def __init__(self) -> None:
+        self.deltas: list[Delta] = []
+        self.books: list[Book] = [{}]
+        self.prints: list[Print] = []
+        self.changes: list[MarketChange] = []
+
+    def note(self, value: Any) -> None:
+        """Something happened."""
+        if isinstance(value, BookDelta):
+            key, book = (int(value.side), value.price), dict(self.books[-1])
+            book[key] = book.get(key, 0) + value.change
+            self.books.append({key: lots for key, lots in book.items() if lots})
+            self.deltas.append((value.exch_ns // MILLISECOND, *key, value.change))
+        elif isinstance(value, Trade):
+            self.prints.append((value.exch_ns // MILLISECOND, value.price, value.size, int(value.taker)))
+        elif isinstance(value, MarketChange):
+            self.changes.append(value)
+
+
+class LoggedExchange(Exchange):
+    """An exchange that keeps what everybody may know."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed=seed)
+        self.truths: dict[str, Truth] = {}
+
+    def open_market(self, terms: MarketTerms) -> Any:
+        self.truths[terms.ticker] = Truth()
+        return super().open_market(terms)
+
+    def drain(self) -> Outbox:
+        happened = super().drain()
+        for one in happened:
+            if one[0] == "public" and one.ticker in self.truths:
+                self.truths[one.ticker].note(one.value)
+        return happened
+
+
+class Venue:
+    """The exchange, its server in a thread, and the ready file by which a collector finds it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        flow: Iterable[Timed] = (),
+        *,
+        tickers: Sequence[str] = TICKERS,
+        faults: FaultPlan | None = None,
+        terms: dict[str, Any] | None = None,
+        delay_s: float = 0.0,
+    ) -> None:
+        """The flow begins after a delay."""
+        self.folder, self.tickers = folder, tickers
+        self.exchange, auth = LoggedExchange(seed=faults.seed if faults else 1), Auth()
+        self.account = self.exchange.create_account(1_000)
+        auth.add(KEY_ID, ed25519_key().public_key(), self.account)
+        now_ns = time.time_ns()
+        self.exchange.advance(now_ns)
+        for ticker in tickers:
+            self.open_market(ticker, **(terms or {}))
+        replay = Replay(flow, Pace(0, now_ns + round(delay_s * SECOND), 1))
+        self.surface = Surface(
+            self.exchange, auth, limits=Limits("prestige"), replay=replay, faults=Faults(faults) if faults else None
+        )
+        self.port = 0
+        self.server: SimulatorServer
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="venue")
+        (folder / "key.pem").write_bytes(pem_of(ed25519_key()))
+        (folder / "key.pem").chmod(0o600)
+
+    def open_market(self, ticker: str, **terms: Any) -> None:
+        """One more market; on the thread of the server once that runs."""
+        event = ticker.rpartition("-")[0]
+        self.exchange.open_market(MarketTerms(ticker=ticker, event=event, series=event.partition("-")[0], **terms))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.open()
+        ready = {
+            "rest": self.server.rest,
+            "ws": self.server.stream,
+            "accounts": [{"key_id": KEY_ID, "private_key_file": "key.pem"}],
+            "markets": self.tickers,
+        }
+        self.ready_file.write_bytes(msgspec.json.encode(ready))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.crash()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    @property
+    def ready_file(self) -> Path:
+        """Where the simulator says where it is."""
+        return self.folder / "ready.json"
+
+    def open(self) -> None:
+        """Serve; again after a crash, at the same place."""
+
+        async def start() -> None:
+            await self.server.start()
+
+        self.server = SimulatorServer(self.surface, port=self.port)
+        asyncio.run_coroutine_threadsafe(start(), self._loop).result(PATIENCE_S)
+        self.port = self.server.port
+
+    def crash(self) -> None:
+        """Every connection breaks off, and nobody listens; the exchange itself goes on."""
+
+        async def stop() -> None:
+            for connection in list(self.server.connections):
+                connection._transport.abort()
+            await self.server.stop()
+
+        asyncio.run_coroutine_threadsafe(stop(), self._loop).result(PATIENCE_S)
+
+    def do(self, work: Callable[[int], T]) -> T:
+        """Do something at the exchange, at its present time, and tell everybody."""
+
+        async def whole() -> T:
+            now_ns = time.time_ns()
+            result = work(now_ns)
+            self.server.pump()
+            return result
+
+        return asyncio.run_coroutine_threadsafe(whole(), self._loop).result(PATIENCE_S)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the flow has ended."""
+        return self.surface.replay is None or self.surface.replay.is_over
+
+    def is_quiet(self, status: Status, *, known: int | None = None) -> bool:
+        """Whether the flow has ended, everything that it caused has come, and so many books are known."""
+        count = len(self.tickers) if known is None else known
+        is_settled = self.is_over and status.at_ns - status.frame_ns > SECOND // 3
+        return is_settled and status.markets.known == count and not status.pending_bytes
+
+    def settings(self, **more: Any) -> ExchangeSettings:
+        """How a collector reaches it, without much patience."""
+        quick = {"backoff_s": 0.02, "most_backoff_s": 0.2, "timeout_s": 0.5, "attempts": 12}
+        return ExchangeSettings(ready_file=str(self.ready_file), **(quick | more))
+
+    def plan(
+        self,
+        session: str,
+        *,
+        universe: UniverseSettings | None = None,
+        exchange: dict[str, Any] | None = None,
+        duration_s: float = PATIENCE_S,
+        **collect: Any,
+    ) -> Plan:
+        """Every market into a session whose spool is in the folder."""
+        quick = {"block_s": 0.02, "spool": str(self.folder / "spool"), "queue_positions_s": 0.0}
+        return Plan(
+            session=session,
+            universe=universe or UniverseSettings(tickers=tuple(self.tickers)),
+            collect=CollectSettings(**(quick | collect)),
+            exchange=self.settings(**(exchange or {})),
+            duration_s=duration_s,
+        )
+
+
+Until = Callable[[Status], bool]
+
+
+def record(plan: Plan, store: SessionStore, until: Until, seen: list[Status] | None = None) -> Ended:
+    """Record in this process until a status says so. Only the duration bounds it."""
+    return asyncio.run(recording(plan, store, until, seen))
+
+
+async def recording(plan: Plan, store: SessionStore, until: Until, seen: list[Status] | None = None) -> Ended:
+    """The same beside others."""
+    stop = asyncio.Event()
+
+    def tell(status: Status) -> None:
+        if seen is not None:
+            seen.append(status)
+        if not status.is_final and until(status):
+            stop.set()
+
+    return await run.record(plan, store, tell, lambda: contextlib.nullcontext(stop))
+
+
+def flow_of(
+    seed: int,
+    updates: int,
+    *,
+    every_ns: int = MILLISECOND,
+    tickers: Sequence[str] = TICKERS,
+    pauses: float = 0.0,
+    start_ns: int = 0,
+) -> list[Timed]:
+    """Lawful changes of all books, some prints, and pauses of markets by chance."""
+    chance, there, found = random.Random(seed), Counter[tuple[str, int, int]](), list[Timed]()
+    paused: set[str] = set()
+    for number in range(updates):
+        at_ns, ticker, luck = start_ns + number * every_ns, chance.choice(tickers), chance.random()
+        if luck < pauses:
+            is_paused = ticker in paused
+            paused.symmetric_difference_update([ticker])
+            status = MarketStatus.ACTIVE if is_paused else MarketStatus.INACTIVE
+            found.append((at_ns, RecorderRow(ticker=ticker, kind=Kind.STATUS, size=status, price=0)))
+            continue
+        side = chance.randrange(2)
+        price = (chance.randrange(28, 45) if side == 0 else chance.randrange(52, 72)) * CENT
+        if luck < 0.2:
+            print_ = Trade(ticker=ticker, price=price, size=chance.randrange(1, 900), taker=Side(1 - side))
+            found.append((at_ns, print_))
+            continue
+        key = (ticker, side, price)
+        change = -there[key] if there[key] > 20 * CONTRACT else chance.randrange(1, 30) * CONTRACT
+        there[key] += change
+        found.append((at_ns, FlowDelta(ticker=ticker, side=Side(side), price=price, change=change)))
+    return found
+
+
+def plan_of(seed: int) -> FaultPlan:
+    """Every kind of fault, or some of them often."""
+    chance = random.Random(f"venue {seed}")
+
+    def some(most: float) -> float:
+        return most * chance.choice((0.0, 0.3, 1.0))
+
+    return FaultPlan(
+        seed=seed,
+        gap=some(0.006),
+        duplicate=some(0.01),
+        reorder=some(0.01),
+        drop=some(0.005),
+        slow_consumer=some(0.002),
+        disconnect=some(0.002),
+        too_many=some(0.1),
+        failed_after=some(0.1),
+        timeout=some(0.04),
+        hang_up=some(0.05),
+        skew_s=chance.uniform(-3, 3),
+    )
+
+
+class Part(NamedTuple):
+    """Where a stretch of rows stands in what was true."""
+
+    first: int  # change that it begins after
+    last: int
+
+
+def place_of(truth: Sequence[T], part: Sequence[T], first: int, fits: Callable[[int], bool]) -> Part | None:
+    """Where a run of items stands in a longer one, from `first` on, beginning at a place that fits."""
+    count = len(part)
+    for at in range(first, len(truth) - count + 1):
+        if fits(at) and list(truth[at : at + count]) == list(part):
+            return Part(at, at + count)
+    return None
