@@ -31,6 +31,7 @@ from kalshi_ray.data.writer import DESCRIBED, SessionWriter
 from kalshi_ray.errors import DataError, UnknownName, UsageError
 
 AWAY = "the recorder was away for a while; each time is a GAP row of every market"
+TOGETHER = SECOND  # lines that were last heard of within this time ended together
 MOST_RAW = 512 << 20  # bytes of raw lines in a segment, which are read into memory at once
 
 
@@ -153,7 +154,7 @@ class Keeper:
         if is_resumed and self.last_ns:
             unknowns = self._writer.manifest.unknowns
             self._writer.describe(unknowns=[*unknowns, AWAY] if AWAY not in unknowns else unknowns)
-            self._end_lines()
+            self._end_lines(self.last_ns + 1)
             self.spool.append([interrupted(self.last_ns + 1, raw=self._settings.raw)])
             self.spool.sync()
         return is_resumed
@@ -227,12 +228,12 @@ class Keeper:
     def finish(self) -> Manifest:
         """Seal, drain and commit, then remove the spool. The same call may be made again after StoreDown or StoreFull.
 
-        A line that is still open ends in a gap.
+        A line that is still open ends with the session; in a gap only where the others went on without it.
         """
         if self._committed is None:
-            self._end_lines()
-            if DESK in self.spool.open_lines:
-                self.spool.append([Block(line=DESK, rows=np.empty(0, ROW), is_last=True)])
+            self._end_lines(self.last_ns - TOGETHER)
+            rest = [Block(line=line, rows=np.empty(0, ROW), is_last=True) for line in self.spool.open_lines]
+            self.spool.append(rest)
             self.spool.sync()
             if self.spool.rows or self.spool.raw_bytes:
                 self.spool.seal()
@@ -272,10 +273,10 @@ class Keeper:
             raise UsageError(f"the keeper of session {self.id!r} has not started", remedy="Call start first")
         return self._writer_or_none
 
-    def _end_lines(self) -> None:
-        """Nobody says how the lines that are open went on: their books are unknown from here."""
-        floors = self.spool.open_lines.items()
-        self.spool.append([given_up(line, at_ns, raw=self._settings.raw) for line, at_ns in floors if line != DESK])
+    def _end_lines(self, before_ns: int) -> None:
+        """Nobody says how the lines went on that were last heard of before then: their books are unknown from there."""
+        late = [(line, at) for line, at in self.spool.open_lines.items() if line != DESK and at < before_ns]
+        self.spool.append([given_up(line, at_ns, raw=self._settings.raw) for line, at_ns in late])
 
     def _store_segment(self, number: int) -> None:
         """One segment into the store, then out of the spool. Every step may be repeated."""

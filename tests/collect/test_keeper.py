@@ -76,8 +76,7 @@ def test_segments_become_parts_and_the_spool_goes(store: SessionStore) -> None:
     manifest = keeper.finish()
     session = store.open("s")
     assert session.manifest == manifest == keeper.manifest
-    assert rows_in(session)["seq"].tolist() == [*range(6), 0]  # the line was never closed
-    assert rows_in(session)["kind"][-1] == Kind.GAP
+    assert rows_in(session)["seq"].tolist() == [*range(6)]  # the line ends with the session
     assert len(session.parts) == 4 and [lines_of(session.raw_part(raw)) for raw in session.raw_parts] == [
         ["0", "1"],
         ["2", "3"],
@@ -311,7 +310,7 @@ def test_a_crashed_session_is_finished_from_its_spool(tmp_path: Path, raw: bool)
     (tmp_path / "spool" / LOCK).write_bytes(dead)
     manifest = recover(store, "s", tmp_path / "spool")
     rows = rows_in(store.open("s"))
-    assert rows["recv_ns"].tolist() == [10, 20, 20] and rows["kind"].tolist() == [Kind.DELTA, Kind.DELTA, Kind.GAP]
+    assert rows["recv_ns"].tolist() == [10, 20] and rows["kind"].tolist() == [Kind.DELTA, Kind.DELTA]
     assert manifest.unknowns == ["the recorder stopped before its end"] and "spool" not in manifest.origin
     assert len(store.open("s").raw_parts) == int(raw)
     assert not (tmp_path / "spool").exists()
@@ -498,3 +497,12 @@ def test_a_draft_that_names_no_spool_is_damage(store: SessionStore) -> None:
     store.writer("s", manifest=odd).close()
     with pytest.raises(SessionDamaged, match="the draft of session 's' names no spool"):
         keeper_of(store).start()
+
+
+def test_only_a_line_that_had_stopped_before_the_others_ends_in_a_gap(store: SessionStore) -> None:
+    keeper = started(store)
+    keeper.append([block_at([10], 0, 1), block_at([20, 3 * SECOND], 1, 2)])
+    keeper.finish()
+    rows = rows_in(store.open("s"))
+    gaps = rows[rows["kind"] == Kind.GAP]
+    assert (gaps["recv_ns"].tolist(), gaps["sid"].tolist()) == ([10], [1 * SIDS + 1])
