@@ -45,7 +45,7 @@ class Server:
     def __init__(self, **options: str | int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="kalshi-ray-postgres-"))
         self.port = _free_port()
-        self._binaries, self._user = _binaries(), _user()
+        self.binaries, self._user = _binaries(), _user()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
@@ -53,7 +53,7 @@ class Server:
             shutil.chown(self.folder, self._user)
         self._guard = subprocess.Popen([sys.executable, "-c", _GUARD, self.folder], stdin=subprocess.PIPE)
         atexit.register(self.stop)
-        command = (self._binaries / "initdb", "-D", self.data, "-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8")
+        command = (self.binaries / "initdb", "-D", self.data, "-U", SUPERUSER, "-E", "UTF8", "--locale=C.UTF-8")
         auth = ("--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync")
         subprocess.run([*command, *auth], user=self._user, check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
         self.start()
@@ -80,7 +80,7 @@ class Server:
                 if self._process is None or self._process.poll() is not None:
                     # After a kill it ends at once as long as processes of its predecessor are there.
                     self._process = subprocess.Popen(
-                        [self._binaries / "postgres", "-D", self.data, *words],
+                        [self.binaries / "postgres", "-D", self.data, *words],
                         user=self._user,
                         stdout=log,
                         stderr=log,

@@ -52,6 +52,8 @@ PROMISED = {
     "simulator, flow to frames": "≥ 50 k",
     "simulator over HTTP, orders placed and cancelled": "≥ 500",
     "simulator, replay through a WebSocket": "≥ 50 k",
+    "postgres, updates written": "≥ 500 k",
+    "postgres, views loaded": "≥ 1 M",
     "quickstart, nothing cached": "≤ 150",
     "quickstart, training steps": "≥ 1 M",
     "quickstart, share of the oracle's edge": "≥ 0.4",

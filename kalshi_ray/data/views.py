@@ -23,7 +23,7 @@ from kalshi_ray.data.siblings import build_siblings
 from kalshi_ray.errors import NothingToDo, SessionDamaged
 from kalshi_ray.telemetry import Progress
 
-KEPT_ROWS = 1 << 24  # updates of a session far away that are held while its pack is built: 41 bytes each
+KEPT_ROWS = 1 << 23  # updates of a session far away that are held while its pack is built: 41 bytes each
 
 
 def build_pack(

@@ -25,8 +25,8 @@ SECRETS = ("geheim", "wort@", quote(PASSWORD, safe=""))
 def url() -> str:
     """A database of a role with a password."""
     database = server().create_database()
-    server().sql(f"CREATE ROLE recorder LOGIN PASSWORD '{PASSWORD}'; ALTER DATABASE {database} OWNER TO recorder;")
-    return server().url_of("recorder", PASSWORD, database, connect_timeout=20)
+    server().sql(f"CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'; ALTER DATABASE {database} OWNER TO clerk;")
+    return server().url_of("clerk", PASSWORD, database, connect_timeout=20)
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ def test_a_session_is_made_and_looked_at_as_in_a_folder(url: str, capfd: pytest.
     assert "the first write sets it up" in out(capfd, "database", "status", *store)
     out(capfd, "sessions", "synth", "demo", "--regime", "planted", "--markets", "6", "--hours", "0.1", *store)
     found = json.loads(out(capfd, "sessions", "list", "--json", *store))
-    assert found["store"].startswith("postgresql://recorder@127.0.0.1:")
+    assert found["store"].startswith("postgresql://clerk@127.0.0.1:")
     assert [(one["id"], one["state"]) for one in found["sessions"]] == [("demo", "finished")]
     assert "0 kinds of findings" in out(capfd, "sessions", "validate", "demo", *store)
     assert "finished" in out(capfd, "sessions", "verify", "demo", *store)
@@ -70,7 +70,7 @@ def test_a_session_is_made_and_looked_at_as_in_a_folder(url: str, capfd: pytest.
     assert open_store("here").open("demo").checksum == open_store(url).open("demo").checksum
     assert "database" in out(capfd, "doctor", "--log-level", "DEBUG", *store)
     status = json.loads(out(capfd, "database", "status", "--json", *store))
-    assert (status["state"], status["sessions"], status["role"]) == ("ready", 1, "recorder")
+    assert (status["state"], status["sessions"], status["role"]) == ("ready", 1, "clerk")
     assert "updates" in out(capfd, "database", "status", *store)
     rows = found["sessions"][0]["rows"]
     out(capfd, "sessions", "delete", "demo", "--rows", str(rows), *store)
@@ -105,9 +105,9 @@ def test_the_store_of_database_url_counts_where_none_is_named(
     monkeypatch.setenv("DATABASE_URL", url)
     shown = json.loads(out(capfd, "config", "show", "places", "--json"))["settings"][0]
     assert shown["source"] == "DATABASE_URL"
-    assert shown["value"].startswith("postgresql://recorder:***@127.0.0.1:")
+    assert shown["value"].startswith("postgresql://clerk:***@127.0.0.1:")
     assert "DATABASE_URL" in out(capfd, "config", "show", "places")
-    assert json.loads(out(capfd, "database", "status", "--json"))["role"] == "recorder"
+    assert json.loads(out(capfd, "database", "status", "--json"))["role"] == "clerk"
     (place / "k.toml").write_text('[places]\nstore = "from-a-file"\n')
     named = {
         "--places.store": ["--places.store", "other"],

@@ -283,6 +283,18 @@ def test_a_table_can_be_written_from_one_that_is_read_from_the_same_database(sha
     assert shared.read_table("to", PART, UPDATES).equals(whole)
 
 
+def test_many_such_copies_at_once_do_not_wait_for_each_other(shared: PostgresBackend) -> None:
+    table = random_updates(500, markets=2, seed=50)
+    shared.write_table("crowd", PART, [table], UPDATES)
+
+    def copy(number: int) -> int:
+        tables = (shared.read_table("crowd", PART, UPDATES) for _ in range(2))
+        return shared.write_table(f"crowd{number}", PART, tables, UPDATES).rows
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(copy, range(16))) == [1_000] * 16
+
+
 def test_a_part_of_several_blocks_is_one_part(shared: PostgresBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "BLOCK", 1_000)
     table = random_updates(3_500, markets=7, seed=30)

@@ -101,7 +101,7 @@ class PostgresBackend:
         async def work(link: Link) -> None:
             async with link.transaction():
                 number = await self._rows.begin(link, session_id, Holding.ROWS)
-                if number is not None:
+                if number is not None and await self._rows.holds(link, number, name):
                     if is_table(name):
                         await stored_table(name).clear(link, self._home, number)
                     await self._rows.forget(link, number, name)

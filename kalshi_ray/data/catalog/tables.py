@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import Protocol
 
@@ -82,7 +83,8 @@ class MarketRowsTable:
 
     async def send(self, link: Link, home: str, number: int, tables: Iterable[pa.Table]) -> FileEntry:
         """Insert the markets in their order."""
-        going = await asyncio.to_thread(MarketRows, tables)
+        with _thread() as thread:
+            going = await asyncio.get_running_loop().run_in_executor(thread, MarketRows, tables)
         records = [(number, market, *record) for market, record in enumerate(going.records)]
         await link.copy_records(home.strip('"'), "markets", ("session", "market", *COLUMNS), records)
         return FileEntry(rows=len(records), bytes=going.bytes, sha256=going.sha256)
@@ -127,7 +129,7 @@ class PartOfRows:
     async def clear(self, link: Link, home: str, number: int) -> None:
         """Delete the rows of this part."""
         await link.script("SET LOCAL enable_seqscan = off")
-        await link.run(f"DELETE FROM {home}.{self._table} WHERE session = {number} AND part = {self._part}")
+        await link.run(f"DELETE FROM {home}.{self._table}_{number} WHERE part = {self._part}")
 
     async def send(self, link: Link, home: str, number: int, tables: Iterable[pa.Table]) -> FileEntry:
         """Send the rows straight into the partition, and enter them into its index."""
@@ -182,17 +184,24 @@ def _among(markets: Sequence[int] | None) -> list[str]:
     return [f" AND market BETWEEN {chosen[0]} AND {chosen[-1]} AND market + 0 = ANY('{{{listed}}}'::int[])"]
 
 
+def _thread() -> ThreadPoolExecutor:
+    """A thread for somebody else's tables: they may come from calls to this database, which must find threads free."""
+    return ThreadPoolExecutor(1, thread_name_prefix="kalshi-ray-tables")
+
+
 async def _made_ahead(chunks: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Chunks made in another thread, one ahead of the one that is being sent."""
-    coming = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
-    try:
-        while (chunk := await asyncio.shield(coming)) is not None:
-            coming = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
-            yield chunk
-    finally:
-        await asyncio.wait({coming})  # whoever gave us the tables must not find them in use
-        if not coming.cancelled():
-            coming.exception()  # it was raised above, or came too late to matter
+    loop = asyncio.get_running_loop()
+    with _thread() as thread:  # which waits for the last one: whoever gave us the tables must not find them in use
+        coming = loop.run_in_executor(thread, next, chunks, None)
+        try:
+            while (chunk := await asyncio.shield(coming)) is not None:
+                coming = loop.run_in_executor(thread, next, chunks, None)
+                yield chunk
+        finally:
+            await asyncio.wait({coming})
+            if not coming.cancelled():
+                coming.exception()  # it was raised above, or came too late to matter
 
 
 async def _decoded_behind(link: Link, query: str, coming: Incoming) -> None:
