@@ -48,6 +48,7 @@ async def under_faults(folder: Path, seed: int) -> Counter[str]:
     return counts + Counter(reconnects=final.reconnects)
 
 
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("seeds", [range(12), pytest.param(range(12, 212), marks=pytest.mark.slow)], ids=["12", "200"])
 def test_whatever_goes_wrong_known_books_are_true_and_each_loss_is_a_gap(tmp_path: Path, seeds: range) -> None:
     async def some(these: range) -> list[Counter[str]]:
