@@ -14,7 +14,7 @@ from kalshi_ray.data.catalog import open_backend
 from kalshi_ray.data.catalog.backend import PostgresBackend
 from kalshi_ray.data.pieces import MANIFEST, part_name
 from kalshi_ray.data.schema import UPDATES
-from kalshi_ray.errors import DataError, KalshiRayError, StoreDown, StoreFull
+from kalshi_ray.errors import DataError, KalshiRayError, StoreDown, StoreFull, UsageError
 from tests.data.postgres import fresh_backend, server
 from tests.data.samples import random_updates
 
@@ -137,6 +137,12 @@ def test_a_server_that_wants_no_encryption_is_refused_where_the_url_demands_it()
     with pytest.raises(StoreDown) as caught:
         open_backend(url).ids()
     one_line(caught, "SSL")
+
+
+def test_an_authority_that_is_demanded_and_not_there_is_named_at_once() -> None:
+    with pytest.raises(UsageError) as caught:
+        open_backend(f"postgresql://user:s3cret@127.0.0.1:{server().port}/postgres?sslmode=verify-full").ids()
+    one_line(caught, "root certificate file", "Correct the URL or the PG… variables")
 
 
 def test_a_server_without_a_free_connection_is_waited_for() -> None:

@@ -76,6 +76,7 @@ def test_patience_is_what_the_url_says() -> None:
         ("h/d?colour=red", r"unknown parameter 'colour'. Known: schema, connect_timeout, host, sslmode"),
         ("h/d?host=/run", r"named twice"),
         ("h/d?sslmode=perhaps", r"unknown sslmode 'perhaps'. Known: disable, allow"),
+        ("h/d?sslmode=verify-ca&sslrootcert=/nowhere.pem", r"sslrootcert=/nowhere.pem is no file"),
         ("h/d?schema=a-b", r"'a-b' is no schema"),
         ("h/d?schema=pg_mine", r"no pg_"),
         ("h/d?connect_timeout=soon", r"connect_timeout=soon is no time"),

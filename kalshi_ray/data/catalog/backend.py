@@ -116,7 +116,7 @@ class PostgresBackend:
                 number = await self._rows.begin(link, session_id, Holding.ALONE)
                 if number is not None:
                     for table in PARTITIONED:
-                        await link.run(f"DROP TABLE IF EXISTS {self._home}.{table}_{number}")
+                        await link.run(f"DROP TABLE IF EXISTS {self._home}.{table}_{number}", is_long=True)
                     await self._rows.forget_session(link, number)
 
         self._ask(work, None)

@@ -11,6 +11,8 @@ import asyncpg
 
 T = TypeVar("T")
 
+_LONG = 20  # times as long as usual may a statement take that goes through a table
+
 Sink = Callable[[bytes], Awaitable[None]]
 
 
@@ -58,15 +60,15 @@ class Link:
                 task.cancel()
                 await asyncio.wait({task}, timeout=1.0)
 
-    async def run(self, sql: str, *arguments: object) -> str:
-        """One statement; returns what the server says it did."""
-        self._touch()
+    async def run(self, sql: str, *arguments: object, is_long: bool = False) -> str:
+        """One statement; returns what the server says it did. A long one is given more time to say nothing."""
+        self._touch(_LONG if is_long else 1)
         said: str = await self._connection.execute(sql, *arguments)
         return said
 
-    async def script(self, sql: str) -> None:
+    async def script(self, sql: str, *, is_long: bool = False) -> None:
         """Several statements without arguments."""
-        self._touch()
+        self._touch(_LONG if is_long else 1)
         await self._connection.execute(sql)
 
     async def value(self, sql: str, *arguments: object) -> Any:
@@ -127,9 +129,9 @@ class Link:
         self._touch()
         await self._connection.copy_from_query(query, output=watched, format="binary")
 
-    def _touch(self) -> None:
+    def _touch(self, times: int = 1) -> None:
         self._rest()
-        self._alarm = asyncio.get_running_loop().call_later(self._stall_s, self.end)
+        self._alarm = asyncio.get_running_loop().call_later(times * self._stall_s, self.end)
 
     def _rest(self) -> None:
         if self._alarm is not None:

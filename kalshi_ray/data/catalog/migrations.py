@@ -63,7 +63,7 @@ async def migrate(link: Link, place: Place, steps: Sequence[Step] = STEPS) -> li
     for step in steps:
         async with link.transaction():
             await link.run("SET LOCAL lock_timeout = 0")
-            await link.run("SELECT pg_advisory_xact_lock($1)", lock_of(place))
+            await link.run("SELECT pg_advisory_xact_lock($1)", lock_of(place), is_long=True)
             found = await look(link, place)
             if found.foreign:
                 raise foreign_tables(place, found.foreign)
@@ -71,7 +71,7 @@ async def migrate(link: Link, place: Place, steps: Sequence[Step] = STEPS) -> li
                 continue
             if not found.has_schema:
                 await link.run(f"CREATE SCHEMA {quoted(place)}")
-            await link.script(step.sql.replace("{schema}", quoted(place)))
+            await link.script(step.sql.replace("{schema}", quoted(place)), is_long=True)
             await link.run(
                 f"INSERT INTO {quoted(place)}.schema_version (version, what) VALUES ($1, $2)", step.version, step.what
             )

@@ -129,7 +129,7 @@ class PartOfRows:
     async def clear(self, link: Link, home: str, number: int) -> None:
         """Delete the rows of this part."""
         await link.script("SET LOCAL enable_seqscan = off")
-        await link.run(f"DELETE FROM {home}.{self._table}_{number} WHERE part = {self._part}")
+        await link.run(f"DELETE FROM {home}.{self._table}_{number} WHERE part = {self._part}", is_long=True)
 
     async def send(self, link: Link, home: str, number: int, tables: Iterable[pa.Table]) -> FileEntry:
         """Send the rows straight into the partition, and enter them into its index."""
@@ -141,6 +141,7 @@ class PartOfRows:
             "SELECT brin_summarize_new_values(indexrelid) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
             " JOIN pg_am ON pg_am.oid = relam WHERE indrelid = $1::regclass AND amname = 'brin'",
             f"{home}.{own}",
+            is_long=True,
         )
         return FileEntry(rows=going.rows, bytes=going.size, sha256=going.sha256)
 

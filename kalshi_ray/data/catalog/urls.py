@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -15,7 +16,8 @@ PATIENCE_S = 10.0  # how long a call tries to reach a server; `connect_timeout` 
 PORT = 5432
 FORM = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
-_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+_FILES = ("sslrootcert", "sslcert", "sslkey")
+_TLS = ("sslmode", *_FILES)
 _PARAMETERS = ("schema", "connect_timeout", "host", *_TLS)
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _QUOTING = "Write @ : / ? # % of a password as %40 %3A %2F %3F %23 %25"
@@ -116,6 +118,9 @@ def _parameters(url: str, query: str) -> dict[str, str]:
     found = dict(pairs)
     if found.get("sslmode", "prefer") not in _MODES:
         raise _refused(url, f"unknown sslmode {found['sslmode']!r}", f"Known: {', '.join(_MODES)}")
+    for name in _FILES:
+        if name in found and not Path(found[name]).is_file():
+            raise _refused(url, f"{name}={found[name]} is no file", "Give the path of a PEM file")
     return found
 
 
