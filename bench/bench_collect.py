@@ -28,7 +28,7 @@ def sustained() -> Measured:
 
 
 def busy_memory() -> Measured:
-    """Memory of the last quarter of that minute over the second quarter's."""
+    """Memory at the end of that minute over memory after the first part."""
     found = _busy()
     return Measured(found.growth, note=f"{max(found.memory) / 1e6:.0f} MB at most")
 
@@ -58,7 +58,7 @@ def hour_bytes() -> Measured:
 
 FIGURES = [
     Figure(name="collector, one connection to disk for a minute", unit="frames/s", measure=sustained, floor=50e3),
-    Figure(name="collector, memory at the end of the minute over its second quarter", unit="×", measure=busy_memory,
+    Figure(name="collector, memory at the end of the minute over that after a part", unit="×", measure=busy_memory,
            ceiling=1.1),
     Figure(name="collector, a frame, in one process", unit="µs", measure=lambda: cost(0)),
     Figure(name="collector, a frame, one shard", unit="µs", measure=lambda: cost(1)),

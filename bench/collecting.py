@@ -6,6 +6,7 @@ import asyncio
 import json
 import multiprocessing
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,7 @@ from kalshi_ray.exchange.simulator.surface import Surface
 
 KEY_ID = "bench"
 PROGRAM = (sys.executable, "-c", "from kalshi_ray.cli import main; main()")
-AFTER_S = 1.0  # for the last frames to arrive
+AFTER_S = 2.0  # without another frame, and there is none on the way
 MOST_S = 120.0  # that anything but the flow may take
 
 
@@ -44,14 +45,15 @@ class Collected:
     seconds: float
     cpu_s: float = 0.0
     memory: list[int] = field(default_factory=list)  # resident bytes, a reading a second
+    settled: list[int] = field(default_factory=list)  # the same of the collector alone, once a part was stored
     status: dict[str, Any] = field(default_factory=dict)  # the last line
     bytes_per_update: float = 0.0  # of the parts, without raw frames
 
     @property
     def growth(self) -> float:
-        """Memory of the last quarter over that of the second: both have all their buffers."""
-        quarter = max(1, len(self.memory) // 4)
-        return max(self.memory[-quarter:]) / max(self.memory[quarter : 2 * quarter])
+        """Memory at the end over memory after the first part: all buffers have been used once by then."""
+        third = max(1, len(self.settled) // 3)
+        return statistics.median(self.settled[-third:]) / statistics.median(self.settled[:third])
 
 
 def collect_flow(*, markets: int, rate: int, seconds: float, shards: int = 0) -> Collected:
@@ -103,12 +105,20 @@ def _measured(process: subprocess.Popen[bytes], exchange: Connection, reader: _L
     while not exchange.poll(1.0):
         memory.append(_memory(process.pid))
     _expect(exchange, "over")
-    seconds, cpu = time.perf_counter() - began, _cpu(process.pid) - before
-    time.sleep(AFTER_S)
+    seconds = reader.settle() - began
+    cpu = _cpu(process.pid) - before
     process.send_signal(signal.SIGINT)
     process.wait(MOST_S)
     status = reader.last()
-    return Collected(frames=status["frames"], lost=0, seconds=seconds, cpu_s=cpu, memory=memory, status=status)
+    return Collected(
+        frames=status["frames"],
+        lost=0,
+        seconds=seconds,
+        cpu_s=cpu,
+        memory=memory,
+        settled=reader.settled,
+        status=status,
+    )
 
 
 class _Last(threading.Thread):
@@ -117,11 +127,23 @@ class _Last(threading.Thread):
     def __init__(self, lines: Iterator[dict[str, Any]]) -> None:
         super().__init__(daemon=True)
         self._lines, self._last = lines, dict[str, Any]()
+        self.settled: list[int] = []
         self.start()
 
     def run(self) -> None:
         for line in self._lines:
             self._last = line
+            if line["parts"] and not line["final"]:
+                self.settled.append(line["memory_bytes"])
+
+    def settle(self) -> float:
+        """Wait until no more frames come; when that began, within a report."""
+        frames, since = -1, time.perf_counter()
+        while time.perf_counter() - since < AFTER_S:
+            time.sleep(0.1)
+            if self._last.get("frames", 0) > frames:
+                frames, since = self._last.get("frames", 0), time.perf_counter()
+        return since
 
     def last(self) -> dict[str, Any]:
         """The last line, once there are no more."""
