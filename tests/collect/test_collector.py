@@ -14,7 +14,7 @@ from kalshi_ray.data.store import open_store
 from tests.collect.judging import check, check_whole, raw_frames, rows_in
 from tests.collect.venue import Venue, flow_of, plan_of, record, recording
 
-AT_ONCE = 4  # collectors
+AT_ONCE = 6  # collectors
 
 
 def test_without_faults_every_change_and_every_print_is_there_once_and_the_totals_are_exact(tmp_path: Path) -> None:

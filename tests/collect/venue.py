@@ -38,6 +38,7 @@ from kalshi_ray.exchange.simulator.limits import Limits
 from kalshi_ray.exchange.simulator.outbox import Outbox
 from kalshi_ray.exchange.simulator.replay import Pace, Replay, Timed
 from kalshi_ray.exchange.simulator.settings import MarketTerms
+from kalshi_ray.exchange.simulator.stream_settings import StreamSettings
 from kalshi_ray.exchange.simulator.surface import Surface
 from kalshi_ray.wire.messages import BookDelta, MarketChange, RecorderRow, Trade
 from tests.exchange.keys import ed25519_key, pem_of
@@ -106,6 +107,7 @@ class Venue:
         faults: FaultPlan | None = None,
         terms: dict[str, Any] | None = None,
         delay_s: float = 0.0,
+        stream: StreamSettings | None = None,
     ) -> None:
         """The flow begins after a delay."""
         self.folder, self.tickers = folder, tickers
@@ -118,7 +120,12 @@ class Venue:
             self.open_market(ticker, **(terms or {}))
         replay = Replay(flow, Pace(0, now_ns + round(delay_s * SECOND), 1))
         self.surface = Surface(
-            self.exchange, auth, limits=Limits("prestige"), replay=replay, faults=Faults(faults) if faults else None
+            self.exchange,
+            auth,
+            limits=Limits("prestige"),
+            stream=stream,
+            replay=replay,
+            faults=Faults(faults) if faults else None,
         )
         self.port = 0
         self.server: SimulatorServer

@@ -202,7 +202,11 @@ class Collector:
         await self._in_time(self.desk.finish())
         await self._end("report")
         self.writing.keeper.describe(origin={"counts": self.watch.totals()})
-        return await self.writing.finish(FINISH_S)
+        try:
+            return await self.writing.finish(FINISH_S)
+        except DataError as problem:
+            where = f"what is not in the store waits in {self.writing.keeper.folder}"
+            raise DataError(f"{where}: {problem}", remedy=AGAIN) from problem
 
     def told_last(self) -> Status:
         """The last status, once everybody was told."""
@@ -262,12 +266,14 @@ class Collector:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _in_time(self, work: Awaitable[object]) -> None:
-        """Wait at the end, but not for ever. StoreFull or DataError where somebody still waits for room."""
-        try:
-            await asyncio.wait_for(work, FINISH_S)
-        except TimeoutError:
+        """Wait at the end, but not for ever. DataError where somebody still waits for room."""
+        task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait([task], timeout=FINISH_S)
+        if not done:
             why = self.writing.waits_disk or f"no end within {FINISH_S:g} s"
-            raise DataError(f"the last blocks could not be written: {why}", remedy=AGAIN) from None
+            task.cancel()
+            raise DataError(f"the last blocks could not be written: {why}", remedy=AGAIN)
+        task.result()
 
 
 @contextlib.contextmanager

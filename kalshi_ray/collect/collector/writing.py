@@ -23,7 +23,7 @@ from kalshi_ray.errors import DataError, StoreDown, StoreFull, UsageError
 T = TypeVar("T")
 
 TICK_S = 0.1
-RETRY_S = 1.0  # before a full disk or a store that is down is tried again; doubled
+RETRY_S = 1.0  # before a full disk is tried again, and a store that is down; that is doubled
 MOST_RETRY_S = 30.0
 
 
@@ -32,7 +32,8 @@ class Writing:
 
     def __init__(self, keeper: Keeper, clock: Callable[[], int]) -> None:
         self.keeper = keeper
-        self.waits_disk, self.waits_store = "", ""
+        self.waits_store = ""
+        self._refused: dict[object, str] = {}  # why the disk did not take something, by whoever tries it again
         self.pending_bytes = 0  # of blocks that are not written yet
         self.counted: Callable[[list[Block]], None] = lambda blocks: None  # is told of those that are
         self._clock = clock
@@ -40,6 +41,11 @@ class Writing:
         self._store = ThreadPoolExecutor(1, "collect-store")
         self._wake = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def waits_disk(self) -> str:
+        """Why something is not on the disk yet that should be; empty: all is."""
+        return next(iter(self._refused.values()), "")
 
     def start(self) -> None:
         """Tend the disk and the store from now on."""
@@ -74,15 +80,15 @@ class Writing:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def finish(self, patience_s: float) -> Manifest:
-        """Everything into the store, and the session's manifest. StoreDown, StoreFull: it stays in the spool."""
+        """Everything into the store, and the session's manifest. DataError: it stays in the spool."""
         await self.stop()
         until, pause = time.monotonic() + patience_s, RETRY_S
         while True:
             try:
                 return await self._in(self._store, self.keeper.finish)
-            except (StoreDown, StoreFull) as problem:
+            except DataError as problem:
                 self.waits_store = str(problem)
-                if time.monotonic() + pause > until:
+                if not _may_pass(problem) or time.monotonic() + pause > until:
                     raise
             await asyncio.sleep(pause)
             pause = min(2 * pause, MOST_RETRY_S)
@@ -94,25 +100,30 @@ class Writing:
             # What cannot be removed now is an unfinished session without rows.
             with contextlib.suppress(DataError, UsageError):
                 await self._in(self._store, self.keeper.discard)
-        await self._in(self._disk, self.keeper.close)
+        try:
+            await self._in(self._disk, self.keeper.close)
+        except DataError as problem:  # what ended the work is told; whoever goes on finds this process dead
+            telemetry.event("collect.not_closed", problem=str(problem))
         self._disk.shutdown()
         self._store.shutdown()
 
     async def _insist(self, work: Callable[[], object]) -> None:
-        pause = RETRY_S
-        while True:
-            try:
-                await self._in(self._disk, work)
-                break
-            except StoreFull as problem:
-                if not self.waits_disk:
-                    telemetry.error("collect.disk_full", problem=str(problem))
-                self.waits_disk = str(problem)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, MOST_RETRY_S)
-        if self.waits_disk:
-            telemetry.event("collect.disk_has_room")
-        self.waits_disk = ""
+        """Do something at the disk, again and again where it is full."""
+        me = object()
+        try:
+            while True:
+                try:
+                    await self._in(self._disk, work)
+                    break
+                except StoreFull as problem:
+                    if not self._refused:
+                        telemetry.error("collect.disk_full", problem=str(problem))
+                    self._refused[me] = str(problem)
+                await asyncio.sleep(RETRY_S)
+            if me in self._refused and len(self._refused) == 1:
+                telemetry.event("collect.disk_has_room")
+        finally:
+            self._refused.pop(me, None)
         self._wake.set()
 
     async def _tick(self) -> None:
@@ -129,7 +140,9 @@ class Writing:
                     if self.waits_store:
                         telemetry.event("collect.store_is_back")
                     self.waits_store, pause = "", RETRY_S
-            except (StoreDown, StoreFull) as problem:
+            except DataError as problem:
+                if not _may_pass(problem):
+                    raise
                 if not self.waits_store:
                     telemetry.error("collect.store_down", problem=str(problem))
                 self.waits_store = str(problem)
@@ -142,3 +155,8 @@ class Writing:
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+
+def _may_pass(problem: DataError) -> bool:
+    """Whether a store may take later what it did not take now: it is away, full, or without rights at present."""
+    return isinstance(problem, (StoreDown, StoreFull)) or isinstance(problem.__cause__, OSError)

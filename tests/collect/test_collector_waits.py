@@ -1,0 +1,179 @@
+"""A store that is down and a disk that is full: recording goes on as long as it can, waits, and loses nothing."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kalshi_ray.collect.collector import run
+from kalshi_ray.collect.status import Status
+from kalshi_ray.core.units import MILLISECOND
+from kalshi_ray.data.store import SessionStore, open_store
+from kalshi_ray.errors import DataError
+from kalshi_ray.exchange.simulator.stream_settings import StreamSettings
+from tests.collect.judging import check, check_whole, rows_in
+from tests.collect.process import IMPATIENT, Collecting
+from tests.collect.venue import Venue, flow_of, record
+
+PARTS = {"part_s": 0.2, "part_rows": 1_000}
+
+
+class Steps:
+    """What a test does at one status after the other: each step waits for its own, and is done beside the collector."""
+
+    def __init__(self, *steps: tuple[Callable[[Status], bool], Callable[[], object]]) -> None:
+        self._steps = list(steps)
+        self._doing: threading.Thread | None = None
+
+    def __call__(self, status: Status) -> bool:
+        """Whether all steps are done, and this is a status after the last."""
+        if self._doing is not None:
+            if self._doing.is_alive():
+                return False
+            self._doing = None
+        if not self._steps:
+            return True
+        fits, work = self._steps[0]
+        if fits(status):
+            del self._steps[0]
+            self._doing = threading.Thread(target=work)
+            self._doing.start()
+        return False
+
+
+@pytest.fixture(params=["folder", "postgres"])
+def movable(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[str, Callable[[], Any], Callable[[], Any]]]:
+    """A store, and how to take it away and bring it back."""
+    if request.param == "folder":
+        folder, away = tmp_path / "store", tmp_path / "away"
+
+        def take() -> None:
+            folder.rename(away)
+            folder.write_text("no folder")
+
+        def bring() -> None:
+            folder.unlink()
+            away.rename(folder)
+
+        yield str(folder), take, bring
+        return
+    postgres = pytest.importorskip("tests.data.postgres", reason="needs a PostgreSQL that the tests can start")
+    server = postgres.server()
+    yield postgres.fresh_url(connect_timeout=1), server.kill, server.start
+    server.start()
+
+
+Movable = tuple[str, Callable[[], Any], Callable[[], Any]]
+
+
+def test_while_the_store_is_down_recording_goes_on_and_later_everything_is_there(
+    tmp_path: Path, movable: Movable
+) -> None:
+    url, take, bring = movable
+    store, seen = open_store(url), list[Status]()
+    with Venue(tmp_path, flow_of(5, 1_500, every_ns=2 * MILLISECOND), delay_s=0.6) as venue:
+        steps = Steps(
+            (lambda status: status.parts >= 1, take),
+            (lambda status: bool(status.store_problem) and status.segments >= 2, bring),
+            (lambda status: not status.store_problem and not status.segments, lambda: None),
+        )
+        ended = record(venue.plan("s", **PARTS), store, lambda status: steps(status) and venue.is_quiet(status), seen)
+    session = store.open("s")
+    check(session, venue)
+    check_whole(session, venue)
+    assert ended.status.total_rows == session.manifest.updates and len(session.parts) >= 4
+    during = [status for status in seen if status.store_problem]
+    assert during[-1].total_rows > during[0].total_rows and not ended.status.store_problem
+
+
+def test_stopped_while_the_store_is_down_it_says_so_and_the_same_command_finishes_later(
+    tmp_path: Path, movable: Movable
+) -> None:
+    url, take, bring = movable
+    with Venue(tmp_path, flow_of(6, 20_000, every_ns=2 * MILLISECOND)) as venue:
+        with Collecting(venue, url, program=IMPATIENT, collect__part_s=0.2) as collecting:
+            collecting.until(lambda line: line["parts"] >= 1)
+            take()
+            collecting.until(lambda line: bool(line["store_problem"]) and line["segments_waiting"] >= 1)
+            ending = collecting.stop()
+        said = ending.said.splitlines()[-1]
+        assert ending.code == 1 and said.startswith("error: ") and "the same command goes on with it" in said
+        bring()
+        store = open_store(url)
+        ended = record(venue.plan("s", **PARTS), store, lambda status: status.rows.get("delta", 0) > 50)
+    assert ended.status.is_resumed
+    session = store.open("s")
+    check(session, venue)
+    assert len(rows_in(session)) >= collecting.lines[-1]["rows"] + ended.status.total_rows
+
+
+@contextmanager
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
+    """A disk whose room is given and taken."""
+    has_room = True
+    write = os.pwritev
+
+    def write_if_there_is_room(number: int, buffers: Sequence[Any], position: int) -> int:
+        if has_room:
+            return write(number, buffers, position)
+        half = bytes(buffers[0])[: len(buffers[0]) // 2]
+        write(number, [half], position)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def give(room: bool) -> None:
+        nonlocal has_room
+        has_room = room
+
+    monkeypatch.setattr(os, "pwritev", write_if_there_is_room)
+    yield give
+
+
+@pytest.mark.parametrize("drops", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["patient", "drops us"])
+def test_a_full_disk_makes_the_exchange_wait_and_nothing_is_lost_that_it_did_not_drop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drops: bool
+) -> None:
+    store, seen = open_store(str(tmp_path / "store")), list[Status]()
+    flow = flow_of(7, 100_000 if drops else 12_000, every_ns=MILLISECOND // 8)
+    stream = StreamSettings(buffered_frames=2_000) if drops else None
+    with full_disk(monkeypatch) as give, Venue(tmp_path, flow, delay_s=0.6, stream=stream) as venue:
+        steps = Steps(
+            (lambda status: status.rows.get("delta", 0) > 100, lambda: give(False)),
+            (lambda status: bool(status.disk_problem) and venue.is_over, lambda: give(True)),
+            (lambda status: not status.disk_problem, lambda: None),
+        )
+        plan = venue.plan("s", most_pending_mb=1)
+        ended = record(plan, store, lambda status: steps(status) and venue.is_quiet(status), seen)
+    session = store.open("s")
+    counts = check(session, venue)
+    assert bool(counts["GAP"]) == drops
+    if not drops:
+        check_whole(session, venue)
+    assert max(status.pending_bytes for status in seen) <= ended.status.most_pending_bytes
+    assert "no space left" in next(status.disk_problem for status in seen if status.disk_problem)
+
+
+def test_stopped_while_the_disk_is_full_it_says_so_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "FINISH_S", 0.5)
+    store: SessionStore = open_store(str(tmp_path / "store"))
+    with full_disk(monkeypatch) as give, Venue(tmp_path, flow_of(8, 1_000), delay_s=0.6) as venue:
+        steps = Steps(
+            (lambda status: status.rows.get("delta", 0) > 100, lambda: give(False)),
+            (lambda status: bool(status.disk_problem), lambda: None),
+        )
+        with pytest.raises(DataError, match="no space left.*the same command goes on with it"):
+            record(venue.plan("s"), store, steps)
+        give(True)
+        ended = record(venue.plan("s"), store, venue.is_quiet)
+    assert ended.status.is_resumed
+    check(store.open("s"), venue)
