@@ -73,7 +73,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("content", "said"), WRONG)
+@pytest.mark.parametrize(("content", "said"), WRONG, ids=range(len(WRONG)))
 def test_a_wrong_key_is_one_clear_error(content: bytes, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         signer_of(KEY_ID, Secret(content, "k.pem"))
@@ -119,9 +119,10 @@ def test_neither_secret_nor_signer_shows_the_key(key: AnyKey) -> None:
             pickle.dumps(one)
 
 
-@pytest.mark.parametrize("content", [content for content, _ in WRONG if content])
-def test_no_traceback_shows_what_could_not_be_read(content: bytes) -> None:
+@pytest.mark.parametrize("number", [number for number, (content, _) in enumerate(WRONG) if content])
+def test_no_traceback_shows_what_could_not_be_read(number: int) -> None:
     """Not even one that prints the variables of every frame, down to the library's."""
+    content, _ = WRONG[number]
     secret = Secret(content, "k.pem")
     with pytest.raises(ConfigError) as caught:
         signer_of(KEY_ID, secret)
