@@ -170,7 +170,7 @@ def unlock(
 def delete(
     ctx: typer.Context,
     session: Annotated[list[str], typer.Argument(metavar="SESSION", help="Name of one session.")],
-    rows: Annotated[int | None, typer.Option("--rows", help="Updates that the session holds, as a safeguard.")] = None,
+    rows: Annotated[int | None, typer.Option("--rows", help="Updates that it holds, as a safeguard.")] = None,
     config: ConfigFile = None,
 ) -> None:
     """Delete one session for good. What it holds is counted and shown; confirm by its name, or by --rows.
@@ -184,23 +184,21 @@ def delete(
     if len(session) != 1:
         raise UsageError(f"{len(session)} sessions were named: {', '.join(session)}", remedy="Delete one at a time")
     store, name = _store(ctx, config), session[0]
-    elsewhere = place_note(store.summary(name))
     if rows is None:
-        held = store.count(name)
+        held, left = store.count(name), remainder_of(store, name)
         _show_census(name, held)
-        if left := remainder_of(store, name):
+        if left is not None:
             more = f"{counted(left.rows, 'row')} more in {left.bytes:,} bytes"
             say(f"and {more} of its spool {left.folder}, which goes too")
-        elif elsewhere:
-            say(elsewhere)
+        elif elsewhere := place_note(store.summary(name)):
+            say(f"{elsewhere}; it is not touched")
+        rows = held.rows + (left.rows if left is not None else 0)
         if not _typed(name):
             raise UsageError(
-                f"session {name!r} holds {held.rows:,} updates: nothing was deleted",
-                remedy=f"Delete it with --rows {held.rows}",
+                f"session {name!r} holds {rows:,} updates: nothing was deleted", remedy=f"Delete it with --rows {rows}"
             )
-        rows = held.rows
     gone = delete_session(store, name, expected_rows=rows)
-    say(f"deleted {name} with {gone.rows:,} updates, {gone.bytes / _MB:,.1f} MB")
+    say(f"deleted {name} with {rows:,} updates, {gone.bytes / _MB:,.1f} MB")
 
 
 def _typed(name: str) -> bool:

@@ -13,6 +13,7 @@ from kalshi_ray.collect.segment import Head
 from kalshi_ray.collect.spool import Spool
 from kalshi_ray.data.pieces import parts_among
 from kalshi_ray.data.store import Census, SessionStore, SessionSummary
+from kalshi_ray.errors import KalshiRayError, UsageError
 
 
 class Remainder(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,23 +45,39 @@ def remainder_of(store: SessionStore, session_id: str) -> Remainder | None:
     if spool is None:
         return None
     try:
-        stored = len(parts_among(store.backend.sizes(session_id)))
-        waiting = [rows for number, (rows, _) in spool.waiting.items() if number >= stored]
-        rows = spool.rows + sum(waiting)
+        rows = _rows_waiting(store, session_id, spool)
         return Remainder(folder=spool.folder, rows=rows, bytes=spool.bytes, repair=spool.repaired)
     finally:
         spool.close()
 
 
 def delete_session(store: SessionStore, session_id: str, *, expected_rows: int) -> Census:
-    """Delete a session for good, as the store does, and before it the spool that it has on this machine."""
+    """Delete a session for good, as the store does, and before it the spool that it has on this machine.
+
+    `expected_rows` must be the number of updates in the store and in the spool together.
+    """
     spool = _spool_of(store, session_id)
-    if spool is not None:
-        if store.count(session_id).rows == expected_rows:
-            spool.remove()
-        else:
-            spool.close()
-    return store.delete(session_id, expected_rows=expected_rows)
+    if spool is None:
+        return store.delete(session_id, expected_rows=expected_rows)
+    try:
+        stored, waiting = store.count(session_id).rows, _rows_waiting(store, session_id, spool)
+        if stored + waiting != expected_rows:
+            raise UsageError(
+                f"session {session_id!r} holds {stored:,} updates and {waiting:,} in its spool, not {expected_rows:,}: "
+                "nothing was deleted",
+                remedy=f"Give {stored + waiting} to delete it",
+            )
+    except KalshiRayError:
+        spool.close()
+        raise
+    spool.remove()
+    return store.delete(session_id, expected_rows=stored)
+
+
+def _rows_waiting(store: SessionStore, session_id: str, spool: Spool) -> int:
+    """Rows of a spool that are not in the store: a segment may be in both when the process dies."""
+    stored = len(parts_among(store.backend.sizes(session_id)))
+    return spool.rows + sum(rows for number, (rows, _) in spool.waiting.items() if number >= stored)
 
 
 def _spool_of(store: SessionStore, session_id: str) -> Spool | None:
