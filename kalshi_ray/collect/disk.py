@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from pyarrow import fs
 
-from kalshi_ray.data.files import PARTIAL, Files, disk_error
+from kalshi_ray.data.files import PARTIAL, Files, disk_error, sync_folder
 from kalshi_ray.data.owner import UNKNOWN_HOST, Owner
 from kalshi_ray.errors import SessionBusy
 
@@ -90,7 +90,7 @@ class Disk:
 
     def sync_names(self) -> None:
         """Return when the names of the files would survive the machine."""
-        _sync_folder(self.folder)
+        sync_folder(self.folder)
 
     def rename(self, name: str, to: str) -> None:
         """Give a file its name, in place of what had it."""
@@ -116,7 +116,7 @@ class Disk:
             absent = [one for one in (self.folder, *self.folder.parents) if not one.exists()]
             self.folder.mkdir(parents=True, exist_ok=True)
             for one in absent:
-                _sync_folder(one.parent)
+                sync_folder(one.parent)
         while True:
             try:
                 files.create(LOCK, mine)
@@ -168,11 +168,3 @@ def _owner(content: bytes) -> Owner:
     except msgspec.MsgspecError:
         # Not written by us: treated as alive, on no machine of ours.
         return Owner(host=UNKNOWN_HOST, pid=0, birth=0)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -69,7 +69,7 @@ class Files:
             else:
                 self._write_local(partial, content)
                 os.replace(self.path(partial), self.path(name))
-                _sync_folder(Path(self.path(name)).parent)
+                sync_folder(Path(self.path(name)).parent)
         except OSError as error:
             self._drop_quietly(partial)
             raise disk_error(self.path(name), error) from error
@@ -102,7 +102,7 @@ class Files:
         try:
             self._write_local(partial, content)
             os.link(self.path(partial), self.path(name))
-            _sync_folder(Path(self.path(name)).parent)
+            sync_folder(Path(self.path(name)).parent)
         finally:
             self._drop_quietly(partial)
 
@@ -160,7 +160,7 @@ class Files:
         absent = [one for one in (folder, *folder.parents) if not one.exists()]
         os.makedirs(folder, exist_ok=True)
         for one in absent:
-            _sync_folder(one.parent)
+            sync_folder(one.parent)
 
     def _write_remote(self, name: str, content: bytes | memoryview) -> None:
         with self.filesystem.open_output_stream(self.path(name)) as stream:
@@ -207,7 +207,7 @@ def disk_error(path: str, error: OSError) -> DataError:
     return DataError(f"cannot write {path}: {error}", remedy="Check the path, its rights and the disk")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
