@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalshi_ray.core.jit import kernel
-from kalshi_ray.core.tape import ASK_SIDE, LAG_UNKNOWN, OFF_BOOK, TAKER_BOUGHT, TAKER_SOLD, Kind, Status
+from kalshi_ray.core.tape import ASK_SIDE, LAG_UNKNOWN, OFF_BOOK, TAKER_BOUGHT, TAKER_SOLD, GapCause, Kind, Status
 from kalshi_ray.core.units import DOLLAR
 from kalshi_ray.data.columns import LARGEST_SIZE
 from kalshi_ray.data.schema import FLAG_BLOCK
@@ -24,6 +24,7 @@ from kalshi_ray.data.schema import FLAG_BLOCK
 SNAPSHOT_LEVEL, SNAPSHOT_END, DELTA, TRADE, GAP = (int(kind) for kind in list(Kind)[:5])
 STATUS, SCHEDULE, GRID, FEE, SETTLEMENT, SIGNAL = (int(kind) for kind in list(Kind)[5:])
 LAST_STATUS = int(max(Status))
+RECORDER = int(GapCause.RECORDER)
 LARGEST_LAG = 2**31 - 1  # microseconds: 35 minutes
 
 
@@ -67,6 +68,7 @@ class Target(NamedTuple):
     values: NDArray[np.int64]  # [N]
     cursor: NDArray[np.int64]  # [V] next row of each view
     start: NDArray[np.int64]  # [V] first row of each view
+    is_over: NDArray[np.uint8]  # [V] 1 after the market's result, or once it is recorded no longer
     view_of: NDArray[np.int32]  # [M] view of a market, -1 not chosen
     axis: NDArray[np.int32]  # [V]
     ticks: NDArray[np.int16]  # [X, DOLLAR + 1]
@@ -145,9 +147,25 @@ def _flags(kind, side, taker, flags, tick):
 
 
 @kernel
-def _is_outside_life(updates, start, at):
-    """Whether a view whose next row is `at` has not begun yet or is settled: a gap of others is nothing to it."""
-    return at == start or updates[at - 1].kind == SETTLEMENT
+def _is_over(before, kind, size):
+    """Whether nothing of others concerns a market any more, after a row of its own."""
+    if kind == SETTLEMENT or (kind == GAP and size == RECORDER):
+        return 1
+    return 0 if kind in (SNAPSHOT_LEVEL, SNAPSHOT_END) else before
+
+
+@kernel
+def last_recorded(updates, start, stop):
+    """Move each `stop` [V] before the rows that end its view by saying that the recorder stopped: nothing was missed.
+
+    A view of such rows alone keeps them.
+    """
+    for view in range(len(stop)):
+        at = stop[view]
+        while at > start[view] and updates[at - 1].kind == GAP and updates[at - 1].size == RECORDER:
+            at -= 1
+        if at > start[view]:
+            stop[view] = at
 
 
 @kernel
@@ -185,7 +203,9 @@ def place_rows(columns, target, tally):
             if fault != 0 or (reach >= 0 and not target.reach[reach, view]):
                 continue
             at = cursor[view]
-            if reach >= 0 and kind == GAP and _is_outside_life(updates, target.start[view], at):
+            if reach < 0:
+                target.is_over[view] = _is_over(target.is_over[view], kind, size)
+            elif target.is_over[view] or (kind == GAP and at == target.start[view]):
                 continue
             tick = -1
             if kind <= TRADE and kind != SNAPSHOT_END:

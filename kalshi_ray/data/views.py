@@ -16,7 +16,7 @@ from kalshi_ray.data.columns import Columns, Heads, Updates, split_large_sizes, 
 from kalshi_ray.data.keyframes import build_keyframes
 from kalshi_ray.data.market_table import Axes, MarketTable, build_axes, fee_rates, read_market_table
 from kalshi_ray.data.marking import mark_and_order
-from kalshi_ray.data.partition import TALLY, Fault, Target, count_rows, place_rows
+from kalshi_ray.data.partition import TALLY, Fault, Target, count_rows, last_recorded, place_rows
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.session import Session
 from kalshi_ray.data.siblings import build_siblings
@@ -234,6 +234,7 @@ def _place(
         values,
         starts.copy(),
         starts,
+        np.zeros(len(starts), np.uint8),
         part.view_of,
         views["axis"].copy(),
         axes.ticks,
@@ -248,11 +249,12 @@ def _place(
         _raise_fault(tally, columns, done, table, updates)
         done += len(columns.market)
         progress("part by market", done, int(part.tally["updates"][0]))
+    last_recorded(target.updates, starts, target.cursor)
     return _close_up(placed, views, target.cursor), values
 
 
 def _close_up(placed: NDArray[np.void], views: NDArray[np.void], stops: NDArray[np.int64]) -> NDArray[np.void]:
-    """The rows without the room that rows for all did not need; `views` are moved to where theirs stand."""
+    """The rows without the room that is left behind each view; `views` are moved to where theirs stand."""
     if (stops == views["stop"]).all():
         return placed
     kept = np.concatenate([placed[start:stop] for start, stop in zip(views["start"], stops, strict=True)])

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_ray.core.tape import ASK_SIDE, BY_TRADE, LAG_UNKNOWN, OFF_BOOK, TAKER_BOUGHT, TAKER_SOLD, Kind, ViewPack
+from kalshi_ray.core.tape import (
+    ASK_SIDE,
+    BY_TRADE,
+    LAG_UNKNOWN,
+    OFF_BOOK,
+    TAKER_BOUGHT,
+    TAKER_SOLD,
+    GapCause,
+    Kind,
+    ViewPack,
+)
 from kalshi_ray.core.units import DOLLAR
 from kalshi_ray.data.market_table import fee_rates
 from kalshi_ray.data.schema import FLAG_BLOCK, UPDATES
@@ -53,7 +63,7 @@ ROWS = st.lists(
         st.sampled_from([Kind.SNAPSHOT_LEVEL, Kind.SNAPSHOT_END, Kind.DELTA, Kind.GAP]),
         st.integers(0, 1),
         st.integers(1, 99),
-        st.integers(0, 5_000),
+        st.integers(0, 5_000).filter(lambda size: size != GapCause.RECORDER),
     ),
     min_size=1,
     max_size=60,
@@ -85,6 +95,31 @@ def test_each_view_is_the_rows_of_its_market_in_order_of_arrival(drawn: list[tup
     assert set(pack.tickers) == {f"M{m}" for m in {r["market"] for r in rows}}
 
 
+def test_a_view_ends_with_its_recording_and_not_in_a_gap_that_says_so() -> None:
+    """What is held at the end is valued at the last book; where frames are missing, it is unknown."""
+    gaps = [row(Kind.GAP, 1, market=0, sid=1, size=4), row(Kind.GAP, 2, market=-1, sid=1, size=4)]
+    pack = pack_of([end(0, market=0, sid=1), *gaps, row(Kind.GAP, 3, market=1, sid=1, size=4)])
+    assert rows_of(pack, 0)["kind"].tolist() == [Kind.SNAPSHOT_END]
+    assert rows_of(pack, 1)["kind"].tolist() == [Kind.GAP], "nothing else is there"
+    pack = pack_of([end(0, market=0, sid=1), row(Kind.GAP, 1, market=0, sid=1, size=GapCause.SEQUENCE), gaps[1]])
+    assert rows_of(pack, 0)["size"].tolist() == [0, GapCause.SEQUENCE]
+
+
+def test_nothing_of_others_concerns_a_market_that_is_recorded_no_longer_until_it_is_again() -> None:
+    signal = {"market": -1, "sid": 1, "price": 0, "size": 5}
+    rows = [
+        end(0, market=0, sid=1),
+        row(Kind.GAP, 1, market=0, sid=1, size=4),
+        row(Kind.GAP, 2, market=-1, sid=1, size=3),
+        row(Kind.SIGNAL, 3, **signal),
+        end(4, market=0, sid=1),
+        row(Kind.SIGNAL, 5, **signal),
+    ]
+    pack = pack_of(rows)
+    expected = [Kind.SNAPSHOT_END, Kind.GAP, Kind.SNAPSHOT_END, Kind.SIGNAL]
+    assert rows_of(pack, 0)["kind"].tolist() == expected
+
+
 def test_a_market_without_updates_has_no_view() -> None:
     pack = pack_of([end(0, market=1)], markets_table(3))
     assert pack.tickers == ("M1",)
@@ -93,15 +128,15 @@ def test_a_market_without_updates_has_no_view() -> None:
 
 def test_a_gap_of_every_market_goes_into_every_view_of_its_subscription() -> None:
     rows = [end(0, market=0, sid=1), end(0, market=1, sid=2), row(Kind.GAP, 1, market=-1, sid=1, size=1)]
-    pack = pack_of(rows)
-    assert rows_of(pack, 0)["kind"].tolist() == [Kind.SNAPSHOT_END, Kind.GAP]
-    assert rows_of(pack, 1)["kind"].tolist() == [Kind.SNAPSHOT_END]
+    pack = pack_of([*rows, end(2, market=0, sid=1), end(2, market=1, sid=2)])
+    assert rows_of(pack, 0)["kind"].tolist() == [Kind.SNAPSHOT_END, Kind.GAP, Kind.SNAPSHOT_END]
+    assert rows_of(pack, 1)["kind"].tolist() == [Kind.SNAPSHOT_END] * 2
 
 
 def test_a_gap_of_an_unknown_subscription_goes_into_every_view() -> None:
     rows = [end(0, market=0, sid=1), end(0, market=1, sid=2), row(Kind.GAP, 1, market=-1, sid=0, size=2)]
-    pack = pack_of(rows)
-    assert [rows_of(pack, view)["size"].tolist() for view in (0, 1)] == [[0, 2], [0, 2]]
+    pack = pack_of([*rows, end(2, market=0, sid=1), end(2, market=1, sid=2)])
+    assert [rows_of(pack, view)["size"].tolist() for view in (0, 1)] == [[0, 2, 0], [0, 2, 0]]
 
 
 def test_a_choice_of_tickers_gives_the_same_rows_as_the_whole_session() -> None:
