@@ -79,6 +79,7 @@ class Keeper:
         self._storing = threading.Lock()  # one at a time speaks with the store
         self._described: dict[str, Any] = {}  # of the manifest, not told yet
         self._is_told = False  # all that the manifest needs is in the store
+        self.own_blocks: list[Block] = []  # that it wrote itself: gaps where the recorder was away
         self._committed: Manifest | None = None
         self._rows, self._frames, self._raw_bytes = 0, 0, 0
         self._now_ns, self._synced_ns, self._begun_ns = 0, 0, 0  # as `tick` was told
@@ -155,7 +156,7 @@ class Keeper:
             unknowns = self._writer.manifest.unknowns
             self._writer.describe(unknowns=[*unknowns, AWAY] if AWAY not in unknowns else unknowns)
             self._end_lines(self.last_ns + 1)
-            self.spool.append([interrupted(self.last_ns + 1, raw=self._settings.raw)])
+            self._write([interrupted(self.last_ns + 1, raw=self._settings.raw)])
             self.spool.sync()
         return is_resumed
 
@@ -276,7 +277,12 @@ class Keeper:
     def _end_lines(self, before_ns: int) -> None:
         """Nobody says how the lines went on that were last heard of before then: their books are unknown from there."""
         late = [(line, at) for line, at in self.spool.open_lines.items() if line != DESK and at < before_ns]
-        self.spool.append([given_up(line, at_ns, raw=self._settings.raw) for line, at_ns in late])
+        self._write([given_up(line, at_ns, raw=self._settings.raw) for line, at_ns in late])
+
+    def _write(self, blocks: Sequence[Block]) -> None:
+        """Blocks of the keeper's own."""
+        self.spool.append(blocks)
+        self.own_blocks += blocks
 
     def _store_segment(self, number: int) -> None:
         """One segment into the store, then out of the spool. Every step may be repeated."""

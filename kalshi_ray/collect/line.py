@@ -45,7 +45,8 @@ _LINES_MOST = (2**31 - 1) // SIDS
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is worth telling: `what` is the name of a feed event, or Unknown for a frame of no known type."""
+    """Something that is worth telling: `what` is the name of a feed event, Unknown for a frame of no known type, or
+    Lost for a connection."""
 
     line: int
     at_ns: int
@@ -138,7 +139,10 @@ class Line:
 
     def lost(self, now_ns: int) -> list[Block]:
         """The connection is gone: the last blocks of it."""
+        was_online = self.is_online
         now_ns = self._turn(now_ns, inputs.Lost())
+        if was_online:
+            self._happen("Lost", "the connection was lost, and is dialled again")
         self._gather(self._feed.lost(now_ns))
         return self._take(now_ns)
 
@@ -244,11 +248,11 @@ class Line:
         for event in events:
             text, tickers = _told(event)
             if text:
-                what = type(event).__name__
-                self._counts[what.lower()] += 1
-                self._happenings.append(
-                    Happening(line=self.number, at_ns=self._now_ns, what=what, text=text, tickers=tickers)
-                )
+                self._happen(type(event).__name__, text, tickers)
+
+    def _happen(self, what: str, text: str, tickers: tuple[str, ...] = ()) -> None:
+        self._counts[what.lower()] += 1
+        self._happenings.append(Happening(line=self.number, at_ns=self._now_ns, what=what, text=text, tickers=tickers))
 
     def _take(self, now_ns: int) -> list[Block]:
         self._blocks.append(self._block(now_ns))

@@ -213,7 +213,10 @@ def _segments(
     """All facts so far and the next rows, raw part by raw part; `keep` gets the raw parts too."""
     parts = session.raw_parts
     if not parts:
-        raise NothingToDo(f"session {session.id!r} kept no raw lines", remedy="It was recorded without collect.raw")
+        raise NothingToDo(
+            f"session {session.id!r} kept no raw lines",
+            remedy="Only a session that was collected with collect.raw has them",
+        )
     rebuilding = Rebuilding()
     for done, name in enumerate(parts):
         if progress:

@@ -8,7 +8,7 @@ import msgspec
 
 from kalshi_ray.errors import ConfigError
 
-MarketStatus = Literal["unopened", "open", "paused", "closed", "settled", ""]
+MarketStatus = Literal["unopened", "open", "paused", "closed", ""]  # those that settled are over
 
 
 class UniverseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from kalshi_ray.collect.tallies import Lags
+from kalshi_ray.collect.tallies import LEFT, Lags
 from kalshi_ray.core.units import MICROSECOND, SECOND
 
 MEGABYTE = 1_000_000
@@ -57,7 +57,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     clock_jumps: int = 0
     # The tape.
     rows: Mapping[str, int] = {}  # by kind
-    gaps: Mapping[str, int] = {}  # by cause
+    gaps: Mapping[str, int] = {}  # by cause; `left`: of markets that are recorded no longer
     signals: int = 0
     signals_refused: int = 0
     # The disk and the store.
@@ -225,10 +225,11 @@ def closing_line(status: Status) -> str:
     rows = _listed(status.rows) or "none"
     gaps = _listed(status.gaps) or "none"
     left = status.markets.settled + status.markets.left
+    parts = "1 part" if status.parts == 1 else f"{status.parts:,} parts"
     return (
         f"{status.session}: {status.total_rows:,} rows ({rows}) from {status.total_frames:,} frames in "
         f"{duration_text(status.running_s)}; gaps: {gaps}; markets: {status.markets.recorded + left:,}, "
-        f"{status.markets.settled:,} of them settled; {status.parts:,} parts, {size_text(status.stored_bytes)}"
+        f"{status.markets.settled:,} of them settled; {parts}, {size_text(status.stored_bytes)}"
     )
 
 
@@ -269,9 +270,10 @@ def _tape(status: Status) -> Iterator[Figure]:
     yield Figure("deltas", f"{status.rows.get('delta', 0):,}")
     yield Figure("snapshot rows", f"{levels:,}")
     yield Figure("trades", f"{status.rows.get('trade', 0):,}")
-    gaps = sum(status.gaps.values())
-    yield Figure("gaps", f"{gaps:,}", _mood(gaps, 1))
-    for cause, count in status.gaps.items():
+    gaps = {cause: count for cause, count in status.gaps.items() if cause != LEFT}
+    total = sum(gaps.values())
+    yield Figure("gaps", f"{total:,}", _mood(total, 1))
+    for cause, count in gaps.items():
         yield Figure(f"  {cause}", f"{count:,}", Mood.WARN)
     life = sum(status.rows.get(kind, 0) for kind in ("status", "schedule", "grid", "fee", "settlement"))
     yield Figure("lifecycle", f"{life:,}")
@@ -284,7 +286,7 @@ def _storage(status: Status) -> Iterator[Figure]:
     parts = f"{status.parts:,}" + (f" · {size_text(status.stored_bytes)}" if status.stored_bytes else "")
     yield Figure("parts", parts)
     if status.bytes_per_row is not None:
-        yield Figure("a row takes", f"{status.bytes_per_row:.1f} bytes")
+        yield Figure("a row, with raw", f"{status.bytes_per_row:.1f} bytes")
     waiting = f" · {status.segments:,} waiting" if status.segments else ""
     yield Figure("spool", size_text(status.spool_bytes) + waiting, _mood(status.segments, 3, 30))
     share = status.pending_bytes / max(status.most_pending_bytes, 1)

@@ -19,6 +19,7 @@ LAG_BOUNDS_S = (
     0.0, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0
 )  # fmt: skip
 _BOUNDS_NS = np.array([round(bound * SECOND) for bound in LAG_BOUNDS_S], np.int64)
+LEFT = "left"
 _TIMED = (Kind.DELTA, Kind.TRADE)  # what the exchange sends at once
 
 
@@ -58,6 +59,7 @@ class Tallies:
         self.raw_lines = 0
         self._kinds = np.zeros(max(Kind) + 1, np.int64)
         self._gaps: Counter[int] = Counter()
+        self._left = 0
         self._lags = np.zeros(len(LAG_BOUNDS_S) + 1, np.int64)
         self._lag_ns = 0
         self.frame_ns = 0  # when a frame came last, to the block
@@ -79,8 +81,9 @@ class Tallies:
 
     @property
     def gaps(self) -> dict[str, int]:
-        """GAP rows by cause, those that there are."""
-        return {cause.name.lower(): self._gaps[cause] for cause in GapCause if self._gaps[cause]}
+        """GAP rows by cause, those that there are; LEFT are those of markets that are recorded no longer."""
+        found = {cause.name.lower(): self._gaps[cause] for cause in GapCause if self._gaps[cause]}
+        return found | ({LEFT: self._left} if self._left else {})
 
     @property
     def lags(self) -> Lags:
@@ -92,7 +95,10 @@ class Tallies:
         counts = np.bincount(kinds, minlength=len(self._kinds))
         self._kinds += counts
         if counts[Kind.GAP]:
-            self._gaps.update(rows["size"][kinds == Kind.GAP].tolist())
+            gaps = rows[kinds == Kind.GAP]
+            has_left = (gaps["market"] >= 0) & (gaps["size"] == GapCause.RECORDER)
+            self._left += int(has_left.sum())
+            self._gaps.update(gaps["size"][~has_left].tolist())
         timed = np.isin(kinds, _TIMED) & (rows["exch_ns"] > 0)
         lags = rows["recv_ns"][timed] - rows["exch_ns"][timed]
         self._lags += np.bincount(np.searchsorted(_BOUNDS_NS, lags), minlength=len(self._lags))

@@ -14,6 +14,7 @@ from pyarrow import fs
 from kalshi_ray.config import without_password
 from kalshi_ray.errors import DataError, StoreDown, StoreFull, UsageError
 
+KINDS = "Give a folder, file://…, s3://… or postgresql://…"
 PARTIAL = ".partial"  # suffix of a file that is still being written
 _UNREACHABLE = (errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
@@ -182,17 +183,17 @@ class Files:
 def open_files(url: str) -> Files:
     """Files below a folder path, `file://` or any `pyarrow.fs` URL. UsageError for what cannot be opened."""
     if not url:
-        raise UsageError("the store has no name", remedy="Give a folder, file://… or s3://…")
+        raise UsageError("the store has no name", remedy=KINDS)
     if "://" not in url:
         folder = Path(url).expanduser().absolute()
         if folder.exists() and not folder.is_dir():
-            raise UsageError(f"the store {url!r} is a file", remedy="Give a folder, file://… or s3://…")
+            raise UsageError(f"the store {url!r} is a file", remedy=KINDS)
         return Files(fs.LocalFileSystem(), str(folder))
     try:
         filesystem, base = fs.FileSystem.from_uri(url)
     except (pa.ArrowException, ValueError, OSError) as error:
         shown, said = without_password(url), str(error).replace(url, without_password(url))
-        raise UsageError(f"cannot open {shown!r}: {said}", remedy="Give a folder, file://… or s3://…") from error
+        raise UsageError(f"cannot open {shown!r}: {said}", remedy=KINDS) from error
     return Files(filesystem, base)
 
 

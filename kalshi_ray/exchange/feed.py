@@ -350,7 +350,8 @@ class Feed:
     def _break(self, channel: Channel, sid: int, cause: Cause, now_ns: int) -> None:
         """Frames of a subscription are missing: GAP rows, and unknown books where they are touched."""
         books, broken = self._books_of, [(channel, sid)]
-        if books is None or not (books.channel is channel or channel is self._needed):
+        concerns_books = books is not None and channel in (books.channel, self._needed)
+        if books is None or not concerns_books or not self._tickers:  # without markets nothing was missed
             return
         if channel is self._needed and books.sid and cause is not Cause.LOST:
             broken.append((books.channel, books.sid))

@@ -73,7 +73,7 @@ def test_the_happenings_of_last_stand_below_the_groups() -> None:
 # -- lines
 
 
-def test_lines_come_now_and_then_with_the_rates_and_happenings_of_the_time_between(
+def test_lines_come_now_and_then_with_the_rates_of_the_time_between_and_at_last_of_all(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with reporting(as_json=True, report_s=5.0) as tell:
@@ -83,7 +83,7 @@ def test_lines_come_now_and_then_with_the_rates_and_happenings_of_the_time_betwe
         tell(at(10.5, frames={"market": 310}, is_final=True, happenings=("the end",)))
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["running_s"] for line in lines] == [0, 5, 10, 10.5]
-    assert [line["frames_per_s"] for line in lines[1:]] == [20, 20, 20]
+    assert [line["frames_per_s"] for line in lines[1:]] == [20, 20, 29.5]
     assert [len(line["happenings"]) for line in lines] == [0, 5, 5, 1], "none is left out"
     assert (lines[-1]["final"], lines[-1]["frames"]) == (True, 310)
 

@@ -171,7 +171,7 @@ def test_stopped_while_the_disk_is_full_it_says_so_and_the_same_command_goes_on(
             (lambda status: status.rows.get("delta", 0) > 100, lambda: give(False)),
             (lambda status: bool(status.disk_problem), lambda: None),
         )
-        with pytest.raises(DataError, match="no space left.*the same command goes on with it"):
+        with pytest.raises(DataError, match=r"no space left.*the same command goes on with it"):
             record(venue.plan("s"), store, steps)
         give(True)
         ended = record(venue.plan("s"), store, venue.is_quiet)

@@ -156,6 +156,7 @@ class Collector:
         )
         self.watch = Watch(about, plan.collect, self.desk, self.fleet, self.writing, taker, clock)
         self.writing.counted = self.watch.wrote
+        self.watch.wrote(keeper.own_blocks)
         self._is_ending = False
         self._tasks: dict[str, asyncio.Task[Any]] = {}
 

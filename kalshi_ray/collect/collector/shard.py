@@ -38,8 +38,7 @@ class Tally:
     counts: Mapping[str, int] = field(default_factory=dict)  # of the feeds and lines, by name
     lines: int = 0  # that it has
     up: int = 0  # of them, with a connection
-    begun: int = 0  # lines so far
-    dials: int = 0
+    reconnects: int = 0
     known_books: int = 0
     pending_bytes: int = 0
     clock_jumps: int = 0
@@ -149,8 +148,7 @@ class Shard:
             counts=dict(counts),
             lines=len(self._carried),
             up=sum(carried.line.is_online for carried in self._carried.values()),
-            begun=len(self._carried),
-            dials=sum(carried.stream.dials for carried in self._carried.values()),
+            reconnects=sum(max(0, carried.stream.ups - 1) for carried in self._carried.values()),
             known_books=sum(carried.line.known_books for carried in self._carried.values()),
             pending_bytes=self._bytes,
             clock_jumps=self._clock.jumps,

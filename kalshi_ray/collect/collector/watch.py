@@ -78,7 +78,11 @@ class Watch:
         read, last = self._read(), self._last
         if last is not None:
             read = msgspec.structs.replace(
-                read, markets=last.markets, connections=last.connections, connections_up=last.connections_up
+                read,
+                markets=last.markets,
+                connections=last.connections,
+                connections_up=last.connections_up,
+                spool_bytes=0,
             )
         return paced(msgspec.structs.replace(read, is_final=True), None)
 
@@ -104,8 +108,8 @@ class Watch:
         for what in happened:
             telemetry.warning("collect.happened", what=what)
         lines = sum(tally.lines for tally in shards) + (stream is not None)
-        dials = sum(tally.dials for tally in (*self._gone, *shards)) + (stream.dials if stream else 0)
-        begun = sum(tally.begun for tally in (*self._gone, *shards)) + (stream is not None)
+        reconnects = sum(tally.reconnects for tally in (*self._gone, *shards))
+        reconnects += max(0, stream.ups - 1) if stream else 0
         return msgspec.structs.replace(
             self._about,
             at_ns=self._clock(),
@@ -114,7 +118,7 @@ class Watch:
             frame_ns=tallies.frame_ns,
             connections=lines,
             connections_up=sum(tally.up for tally in shards) + self._desk.line.is_online,
-            reconnects=max(0, dials - begun),
+            reconnects=reconnects,
             shards=self._settings.shards,
             shards_lost=self._fleet.deaths,
             lags=tallies.lags,

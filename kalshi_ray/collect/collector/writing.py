@@ -117,7 +117,7 @@ class Writing:
                     break
                 except StoreFull as problem:
                     if not self._refused:
-                        telemetry.error("collect.disk_full", problem=str(problem))
+                        telemetry.warning("collect.disk_full", problem=str(problem))
                     self._refused[me] = str(problem)
                 await asyncio.sleep(RETRY_S)
             if me in self._refused and len(self._refused) == 1:
@@ -144,7 +144,7 @@ class Writing:
                 if not _may_pass(problem):
                     raise
                 if not self.waits_store:
-                    telemetry.error("collect.store_down", problem=str(problem))
+                    telemetry.warning("collect.store_down", problem=str(problem))
                 self.waits_store = str(problem)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MOST_RETRY_S)

@@ -80,4 +80,7 @@ def _from_file(path: Path) -> Secret:
             telemetry.warning("exchange.key_readable", file=str(path), by=readers, remedy=f"chmod 600 {path}")
         return Secret(path.read_bytes(), str(path))
     except OSError as problem:
-        raise ConfigError(f"cannot read the private key {path}: {problem.strerror}") from problem
+        raise ConfigError(
+            f"cannot read the private key {path}: {problem.strerror}",
+            remedy="If a simulator wrote it, that has ended: start one again",
+        ) from problem

@@ -84,7 +84,7 @@ class Stream(Generic[E]):
             raise AuthenticationFailed(
                 "a stream needs a key, for public channels too", remedy="Set exchange.key_id and a private key"
             )
-        self.dials = 0
+        self.dials = self.ups = 0  # how often a connection was asked for, and how often there was one
         self._address, self._signer, self._settings = address, signer, settings
         self._feeds, self._backoff, self._clock = feeds, Backoff(settings, chance), clock
         self._frames: asyncio.Queue[Sequence[E] | None] = asyncio.Queue(settings.buffered_frames)
@@ -164,6 +164,7 @@ class Stream(Generic[E]):
                 async with self._dial() as socket:
                     await _stop(waiting)
                     was_up = True
+                    self.ups += 1
                     telemetry.event("stream.up", dials=self.dials)
                     await self._listen(socket, feed, wake)
                     cause = "silence"
