@@ -248,8 +248,6 @@ def test_nothing_found_says_how_many_were_seen_and_what_dropped_them() -> None:
     assert "12 seen; 3 dropped: universe.status; 9 dropped: universe.min_volume" in str(raised.value)
     with pytest.raises(NothingToDo, match=r"3 dropped: universe\.categories"):
         chosen(Venue(), series=("KXGAME",), categories=("Climate",))
-    with pytest.raises(NothingToDo, match=r"1 dropped: settled already"):
-        chosen(Venue(), series=("KXGAME",), status="settled")
 
 
 def test_a_universe_without_any_way_in_is_refused() -> None:
