@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,32 +19,9 @@ from kalshi_ray.errors import DataError
 from kalshi_ray.exchange.simulator.stream_settings import StreamSettings
 from tests.collect.judging import check, check_whole, rows_in
 from tests.collect.process import IMPATIENT, Collecting
-from tests.collect.venue import Venue, flow_of, record
+from tests.collect.venue import Steps, Venue, flow_of, record
 
 PARTS = {"part_s": 0.2, "part_rows": 1_000}
-
-
-class Steps:
-    """What a test does at one status after the other: each step waits for its own, and is done beside the collector."""
-
-    def __init__(self, *steps: tuple[Callable[[Status], bool], Callable[[], object]]) -> None:
-        self._steps = list(steps)
-        self._doing: threading.Thread | None = None
-
-    def __call__(self, status: Status) -> bool:
-        """Whether all steps are done, and this is a status after the last."""
-        if self._doing is not None:
-            if self._doing.is_alive():
-                return False
-            self._doing = None
-        if not self._steps:
-            return True
-        fits, work = self._steps[0]
-        if fits(status):
-            del self._steps[0]
-            self._doing = threading.Thread(target=work)
-            self._doing.start()
-        return False
 
 
 @pytest.fixture(params=["folder", "postgres"])

@@ -252,6 +252,29 @@ async def recording(plan: Plan, store: SessionStore, until: Until, seen: list[St
     return await run.record(plan, store, tell, lambda: contextlib.nullcontext(stop))
 
 
+class Steps:
+    """What a test does at one status after the other: each step waits for its own, and is done beside the collector."""
+
+    def __init__(self, *steps: tuple[Callable[[Status], bool], Callable[[], object]]) -> None:
+        self._steps = list(steps)
+        self._doing: threading.Thread | None = None
+
+    def __call__(self, status: Status) -> bool:
+        """Whether all steps are done, and this is a status after the last."""
+        if self._doing is not None:
+            if self._doing.is_alive():
+                return False
+            self._doing = None
+        if not self._steps:
+            return True
+        fits, work = self._steps[0]
+        if fits(status):
+            del self._steps[0]
+            self._doing = threading.Thread(target=work)
+            self._doing.start()
+        return False
+
+
 def flow_of(
     seed: int,
     updates: int,

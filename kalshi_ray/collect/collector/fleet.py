@@ -75,6 +75,7 @@ class Fleet:
         self._open: set[int] = set()  # lines
         self.shards: list[Shard | RemoteShard] = [self._make() for _ in range(self.assignment.shards)]
         self._has_answered: set[int] = set()  # shards
+        self.gone: set[int] = set()  # those lost that nobody replaced
         self.deaths = 0
         self.until: dict[int, int] = {}  # line: what is known to be complete
 
@@ -156,6 +157,8 @@ class Fleet:
         self._has_answered.discard(number)
         if again:
             self.shards[number] = self._make()
+        else:
+            self.gone.add(number)
         return over, markets
 
     def stop(self) -> None:

@@ -192,6 +192,8 @@ class Collector:
         await self._end("stop", "work", "duration")
         for number in range(len(self.fleet.shards)):
             await self._in_time(self._tasks[f"shard {number}"])
+            if number in self.fleet.gone:
+                continue
             try:
                 last = await self.fleet.finish(number)
             except ShardLost as loss:
@@ -201,13 +203,14 @@ class Collector:
         await self.desk.close()
         await self._in_time(self._tasks["listen"])
         await self._in_time(self.desk.finish())
-        await self._end("report")
         self.writing.keeper.describe(origin={"counts": self.watch.totals()})
         try:
-            return await self.writing.finish(FINISH_S)
+            manifest = await self.writing.finish(FINISH_S)
         except DataError as problem:
             where = f"what is not in the store waits in {self.writing.keeper.folder}"
             raise DataError(f"{where}: {problem}", remedy=AGAIN) from problem
+        await self._end("report")
+        return manifest
 
     def told_last(self) -> Status:
         """The last status, once everybody was told."""
