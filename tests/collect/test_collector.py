@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from kalshi_ray.collect.status import Status
+from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.units import MILLISECOND
 from kalshi_ray.data.store import open_store
-from tests.collect.judging import check, check_whole, raw_frames, rows_in
+from tests.collect.judging import check, check_stretches, check_whole, course_of, raw_frames, rows_in
 from tests.collect.venue import Venue, flow_of, plan_of, record, recording
 
 AT_ONCE = 6  # collectors
@@ -32,6 +36,18 @@ def test_without_faults_every_change_and_every_print_is_there_once_and_the_total
     assert final.gaps == {} and final.markets.known == len(venue.tickers)
     assert not (tmp_path / "spool" / "s").exists()
     assert max(status.pending_bytes for status in seen) <= seen[0].most_pending_bytes
+    check_the_judge(rows_in(session), venue)
+
+
+def check_the_judge(rows: NDArray[Any], venue: Venue) -> None:
+    """What judges sees a single change or print that is missing, or wrong by a lot."""
+    for kind in (Kind.DELTA, Kind.TRADE):
+        own = np.flatnonzero((rows["market"] == 0) & (rows["kind"] == kind))
+        damaged = rows.copy()
+        damaged["size"][own[len(own) // 2]] += 1
+        for one in (np.delete(rows, own[len(own) // 2]), damaged):
+            with pytest.raises(AssertionError, match="are not those of the exchange"):
+                check_stretches(venue.tickers[0], course_of(one, 0).stretches, venue.exchange.truths[venue.tickers[0]])
 
 
 async def under_faults(folder: Path, seed: int) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Shards in Ray actors: the same session as from one process, and one that dies or hangs costs its own markets a gap."""
+"""Shards in Ray actors: the same session as from one process; one that dies or hangs costs its own markets a gap."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_shard_that_is_lost_costs_its_markets_a_gap_and_nothing_else(tmp_path:
             return bool(deltas) and deltas[-1] > deltas[0] + 300
 
         try:
-            ended = record(venue.plan("s", shards=2, lost_s=2.0), store, until)
+            ended = record(venue.plan("s", shards=2, lost_s=1.0), store, until)
         finally:
             for pid in struck:
                 with suppress(ProcessLookupError):
@@ -132,6 +132,7 @@ def test_a_shard_that_hangs_at_the_end_does_not_hold_up_the_session(tmp_path: Pa
     check(store.open("s"), venue)
 
 
+@pytest.mark.slow
 def test_without_faults_two_shards_miss_nothing(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     with Venue(tmp_path, flow_of(4, 1_000), delay_s=6.0) as venue:

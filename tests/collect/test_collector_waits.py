@@ -71,6 +71,7 @@ def test_while_the_store_is_down_recording_goes_on_and_later_everything_is_there
     assert during[-1].total_rows > during[0].total_rows and not ended.status.store_problem
 
 
+@pytest.mark.parametrize("movable", ["postgres", pytest.param("folder", marks=pytest.mark.slow)], indirect=True)
 def test_stopped_while_the_store_is_down_it_says_so_and_the_same_command_finishes_later(
     tmp_path: Path, movable: Movable
 ) -> None:
