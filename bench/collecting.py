@@ -79,7 +79,18 @@ def collect_flow(*, markets: int, rate: int, seconds: float, shards: int = 0) ->
 
 
 def _record(folder: Path, markets: int, shards: int, exchange: Connection) -> Collected:
-    options = ("--discover", "--limit", str(markets), "--shards", str(shards), "--json", "--collect.report_s", "0.5")
+    options = (
+        "--discover",
+        "--limit",
+        str(markets),
+        "--shards",
+        str(shards),
+        "--json",
+        "--collect.report_s",
+        "0.5",
+        "--ray.cpus",
+        str(max(2, shards)),
+    )
     command = [*PROGRAM, "collect", "bench", *options, "--collect.queue_positions_s", "0"]
     with open(folder / "errors", "wb") as errors:
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=errors)

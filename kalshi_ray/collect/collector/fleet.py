@@ -15,7 +15,7 @@ from kalshi_ray.collect.block import Block
 from kalshi_ray.collect.collector.shard import Shard, Taken
 from kalshi_ray.collect.settings import CollectSettings
 from kalshi_ray.data.recording import ROW
-from kalshi_ray.errors import KalshiRayError
+from kalshi_ray.errors import KalshiRayError, UsageError
 from kalshi_ray.exchange.settings import ExchangeSettings
 
 START_S = 120.0  # for an actor to be there
@@ -54,6 +54,20 @@ class RemoteShard:
         import ray
 
         ray.kill(self.actor)
+
+
+def check_room(shards: int) -> None:
+    """UsageError where Ray can never have so many at once, and would wait for ever."""
+    if not shards:
+        return
+    import ray
+
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if cpus < shards:
+        raise UsageError(
+            f"{shards} shards take a CPU each, and Ray has {cpus}",
+            remedy=f"Give fewer --shards, or a larger Ray: --ray.cpus {shards} for one that is started here",
+        )
 
 
 class Fleet:

@@ -23,7 +23,7 @@ from kalshi_ray import telemetry
 from kalshi_ray.collect.choice import Found
 from kalshi_ray.collect.clock import Clock
 from kalshi_ray.collect.collector.desk import Desk
-from kalshi_ray.collect.collector.fleet import Fleet, ShardLost
+from kalshi_ray.collect.collector.fleet import Fleet, ShardLost, check_room
 from kalshi_ray.collect.collector.inlet import Inlets, Taker
 from kalshi_ray.collect.collector.listing import ExchangeListing
 from kalshi_ray.collect.collector.metrics import serving_metrics
@@ -84,6 +84,7 @@ async def record(
         raise AuthenticationFailed(
             "recording needs a key, for public channels too", remedy="Set exchange.key_id and a private key"
         )
+    check_room(plan.collect.shards)
     async with AsyncExitStack() as open_ones:
         tell_metrics = open_ones.enter_context(serving_metrics(plan.collect.metrics_port))
         requester = await open_ones.enter_async_context(Requester(address, signer, plan.exchange, random.Random()))
