@@ -12,14 +12,15 @@ STAMP := $(VENV)/.installed-$(EXTRAS)
 quickstart: $(STAMP)
 	$(BIN)/kalshi-ray quickstart
 
+# Two workers, each with whole files: a file's tests share servers and sessions.
 test: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -50,6 +50,7 @@ class CollectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     most_pending_mb: int = 64  # received and not yet on disk, over all connections; then the exchange is made to wait
     spool: str = ""  # folder for what is not yet in the store; empty: beside a store on this disk, else ./spool
     lost_s: float = 10.0  # a shard that says nothing for so long is given up and started again
+    finish_s: float = 30.0  # how long a disk or a store is waited for at the end, before the rest stays in the spool
     queue_positions_s: float = 30.0  # how often own queue positions are asked for, with a key; 0: never
     signal_socket: str = ""  # Unix socket that takes signals, one JSON object a line
     signal_file: str = ""  # file whose lines are read as they are added; the same form
@@ -57,7 +58,7 @@ class CollectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     report_s: float = 5.0  # how often the counters are told where there is no terminal
 
     def __post_init__(self) -> None:
-        for name in ("flush_s", "block_s", "part_s", "lost_s", "report_s"):
+        for name in ("flush_s", "block_s", "part_s", "lost_s", "finish_s", "report_s"):
             if not 0 < getattr(self, name) <= 86_400:
                 raise ConfigError(f"collect.{name} must be above 0 and at most a day, got {getattr(self, name)}")
         for name, least, most in (

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, Self
 from tests.collect.venue import PATIENCE_S, Venue
 
 PROGRAM = "from kalshi_ray.cli import main; main()"
-IMPATIENT = f"from kalshi_ray.collect.collector import run; run.FINISH_S = 0.5; {PROGRAM}"
 QUICK = {
     "collect.report_s": 0.1,
     "collect.block_s": 0.02,
@@ -42,15 +41,13 @@ class Ending(NamedTuple):
 class Collecting:
     """A collector of all markets of a venue into a store. Leaving the block kills it."""
 
-    def __init__(
-        self, venue: Venue, store: str, session: str = "s", *, program: str = PROGRAM, **settings: object
-    ) -> None:
+    def __init__(self, venue: Venue, store: str, session: str = "s", **settings: object) -> None:
         """`settings`: names with two underscores for the dot, and options of the command."""
         given = {"universe.tickers": ",".join(venue.tickers), "places.store": store, **QUICK}
         given |= {"exchange.ready_file": venue.ready_file, "collect.spool": venue.folder / "spool"}
         given |= {name.replace("__", "."): value for name, value in settings.items()}
         options = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
-        command = [sys.executable, "-c", program, "collect", session, "--json", *options]
+        command = [sys.executable, "-c", PROGRAM, "collect", session, "--json", *options]
         self.lines: list[Line] = []
         self._read: queue.Queue[Line | None] = queue.Queue()
         self._process = subprocess.Popen(

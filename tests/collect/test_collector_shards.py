@@ -21,6 +21,7 @@ from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.units import MILLISECOND
 from kalshi_ray.data.session import Session
 from kalshi_ray.data.store import open_store
+from kalshi_ray.errors import UsageError
 from kalshi_ray.train.ray_session import RaySettings, ray_session
 from tests.collect.judging import check, check_whole, rows_in
 from tests.collect.venue import Venue, flow_of, record, recording
@@ -139,3 +140,12 @@ def test_without_faults_two_shards_miss_nothing(tmp_path: Path) -> None:
         record(venue.plan("s", shards=2), store, venue.is_quiet)
     check(store.open("s"), venue)
     check_whole(store.open("s"), venue)
+
+
+def test_more_shards_than_processors_are_refused_before_anything_begins(tmp_path: Path) -> None:
+    """Ray would wait for the processors for ever."""
+    store = open_store(str(tmp_path / "store"))
+    said = pytest.raises(UsageError, match=r"64 shards take a CPU each, and Ray has \d+\. Give fewer --shards")
+    with Venue(tmp_path, flow_of(1, 10)) as venue, said:
+        record(venue.plan("s", shards=64), store, venue.is_quiet)
+    assert store.ids() == []

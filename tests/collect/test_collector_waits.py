@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from kalshi_ray.collect.collector import run
 from kalshi_ray.collect.status import Status
 from kalshi_ray.core.units import MILLISECOND
 from kalshi_ray.data.store import SessionStore, open_store
 from kalshi_ray.errors import DataError
 from kalshi_ray.exchange.simulator.stream_settings import StreamSettings
 from tests.collect.judging import check, check_whole, rows_in
-from tests.collect.process import IMPATIENT, Collecting
+from tests.collect.process import Collecting
 from tests.collect.venue import Steps, Venue, flow_of, record
 
 PARTS = {"part_s": 0.2, "part_rows": 1_000}
@@ -77,7 +76,7 @@ def test_stopped_while_the_store_is_down_it_says_so_and_the_same_command_finishe
 ) -> None:
     url, take, bring = movable
     with Venue(tmp_path, flow_of(6, 20_000, every_ns=2 * MILLISECOND)) as venue:
-        with Collecting(venue, url, program=IMPATIENT, collect__part_s=0.2) as collecting:
+        with Collecting(venue, url, collect__finish_s=0.5, collect__part_s=0.2) as collecting:
             collecting.until(lambda line: line["parts"] >= 1)
             take()
             collecting.until(lambda line: bool(line["store_problem"]) and line["segments_waiting"] >= 1)
@@ -141,7 +140,6 @@ def test_a_full_disk_makes_the_exchange_wait_and_nothing_is_lost_that_it_did_not
 def test_stopped_while_the_disk_is_full_it_says_so_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "FINISH_S", 0.5)
     store: SessionStore = open_store(str(tmp_path / "store"))
     with full_disk(monkeypatch) as give, Venue(tmp_path, flow_of(8, 1_000), delay_s=0.6) as venue:
         steps = Steps(
@@ -149,7 +147,7 @@ def test_stopped_while_the_disk_is_full_it_says_so_and_the_same_command_goes_on(
             (lambda status: bool(status.disk_problem), lambda: None),
         )
         with pytest.raises(DataError, match=r"no space left.*the same command goes on with it"):
-            record(venue.plan("s"), store, steps)
+            record(venue.plan("s", finish_s=0.5), store, steps)
         give(True)
         ended = record(venue.plan("s"), store, venue.is_quiet)
     assert ended.status.is_resumed

@@ -181,3 +181,157 @@ def test_a_line_that_ends_gives_what_it_has_once_and_no_gap() -> None:
     assert last.is_last and last.until_ns == made.now
     assert [(row["kind"], row["sid"], row["size"]) for row in last.rows] == [(Kind.DELTA, BOOK_SID, 100)]
     assert made.line.finish(made.now) == [] and not made.line.is_online
+
+
+# -- what cannot be read
+
+
+def test_frames_that_nobody_has_seen_before_are_kept_counted_and_told() -> None:
+    made = Recorded()
+    odd = frame("orderbook_hologram", {"depth": 3}, sid=1, seq=3)
+    made.hear(odd, delta("A", 4))
+    assert [kind for kind, *_ in made.rows] == ["DELTA"], "its number counts"
+    assert made.line.counts["unknown type orderbook_hologram"] == 1
+    (told,) = made.line.take_happenings()
+    assert (told.what, told.line, told.at_ns) == ("Unknown", 7, made.now) and "hologram" in str(told)
+    assert made.line.take_happenings() == []
+    assert odd in [one.content for one in raw_inputs(made.blocks)]
+
+
+def test_whatever_comes_is_kept_and_what_is_broken_is_told() -> None:
+    made = Recorded()
+    for at, raw in enumerate(ODD):
+        made.hear(raw, delta("A", 3 + at))
+    made.blocks += made.line.flush(made.now)
+    kept = [one.content for one in raw_inputs(made.blocks) if isinstance(one.content, bytes)]
+    assert [raw for raw in kept if b"orderbook_delta" not in raw] == [
+        raw for raw in ODD if b"orderbook_delta" not in raw
+    ]
+    happenings = made.line.take_happenings()
+    assert made.line.counts["broken frames"] == sum(one.what == "Broken" for one in happenings) > 20
+    assert max(len(str(one)) for one in happenings) < 1_000, "no frame of megabytes"
+    assert sum(kind == "DELTA" for kind, *_ in made.rows) == len(ODD), "and nothing else suffers"
+
+
+def test_happenings_that_nobody_takes_do_not_pile_up() -> None:
+    made = Recorded()
+    made.hear(*[b"nonsense"] * (HAPPENINGS_MOST + 500))
+    made.line.flush(made.now)
+    assert len(made.line.take_happenings()) == HAPPENINGS_MOST
+    assert made.line.counts["broken"] == HAPPENINGS_MOST + 500
+
+
+# -- blocks
+
+
+def test_a_block_comes_when_enough_frames_or_bytes_wait_or_it_is_time() -> None:
+    made = Recorded()
+    for seq in range(3, 2 + FRAMES_MOST):
+        assert made.line.receive(delta("A", seq), made.now) == ()
+    (block,) = made.line.receive(delta("A", 2 + FRAMES_MOST), made.now)
+    assert block.frames == len(block.rows) == FRAMES_MOST == block.raw_lines and block.until_ns == made.now
+    seq = 3 + FRAMES_MOST
+    assert made.line.receive(delta("A", seq), made.now + BLOCK_NS - 1) == ()
+    (block,) = made.line.receive(delta("A", seq + 1), made.now + BLOCK_NS)
+    assert block.frames == 2 and block.until_ns == made.now + BLOCK_NS
+    (block,) = made.line.receive(b"x" * BYTES_MOST, made.now + BLOCK_NS)
+    assert block.frames == 1
+
+
+def test_a_line_says_how_far_it_is_also_when_nothing_happens_and_without_a_connection() -> None:
+    made = Recorded()
+    made.wait(1)
+    assert [block.until_ns for block in made.blocks] == [made.now - (9 - at) * BLOCK_NS for at in range(10)]
+    assert not any(len(block.rows) for block in made.blocks)
+    made.blocks = made.line.lost(made.now)
+    made.wait(0.5)
+    assert len(made.blocks) == 6 and made.blocks[-1].until_ns == made.now
+
+
+def test_a_quiet_line_writes_little() -> None:
+    made = Recorded()
+    for _ in range(600):  # a minute with a ping every ten seconds and answers to audits
+        made.now += 100 * MILLISECOND
+        for raw in made.line.due(made.now):
+            command = read_command(raw)
+            assert isinstance(command, ListSubscriptions)
+            made.hear(frame("ok", [{"channel": "orderbook_delta", "sid": 1}], id=command.id))
+        made.blocks += made.line.take_events()
+        if made.now % (10 * SECOND) == 0:
+            made.line.heard(made.now)
+    lines = raw_inputs(made.blocks)
+    assert len(lines) <= 16, lines
+    assert max(np.diff([one.recv_ns for one in lines])) <= 10 * SECOND
+
+
+def test_blocks_keep_their_order_whoever_takes_them() -> None:
+    made = Recorded()
+    made.line.receive(delta("A", 3), made.now)
+    made.line.due(made.now + BLOCK_NS)  # makes a block, which its task has not taken yet
+    blocks = list(made.line.receive(delta("A", 4), made.now + 2 * BLOCK_NS))
+    assert [block.rows["seq"].tolist() for block in blocks] == [[3], [4]] and made.line.take_events() == []
+
+
+def test_times_that_fall_are_raised_and_counted() -> None:
+    made = Recorded()
+    made.line.receive(delta("A", 3), made.now)
+    made.line.receive(delta("A", 4), made.now - 50)
+    made.line.heard(made.now - 70)
+    made.blocks += made.line.flush(made.now - 100)
+    rows = np.concatenate([block.rows for block in made.blocks])
+    assert rows["recv_ns"].tolist() == [made.now, made.now] and made.blocks[-1].until_ns == made.now
+    assert made.line.counts["times that fell"] == 2
+
+
+def test_without_raw_lines_there_are_rows_alone() -> None:
+    kept, bare = Recorded(), Recorded(raw=False)
+    for made in (kept, bare):
+        made.hear(delta("A", 3), delta("A", 7), b"nonsense")
+    assert kept.rows == bare.rows and not any(block.raw or block.raw_lines for block in bare.blocks)
+
+
+def test_raw_lines_of_one_line_make_its_rows_whatever_happened() -> None:
+    made = Recorded.__new__(Recorded)  # from its very first line on
+    made.line, made.now, made.blocks = BookLine(7, EVERY, raw=True, block_ns=BLOCK_NS), NOW, []
+    made.line.join(NUMBERS, made.now)
+    made.line.connect(made.now)
+    made.hear(subscribed(1, 2, "trade"))
+    made.wait(0.1)
+    made.hear(subscribed(2, 1), snapshot("A", 1), snapshot("B", 2), *ODD, delta("A", 4), error(10, sid=1, seq=5))
+    made.wait(3)
+    made.line.leave(["B"], made.now)
+    made.blocks += made.line.lost(made.now)
+    made.blocks += made.line.finish(made.now)
+    check_rebuilt(made.blocks, np.concatenate([block.rows for block in made.blocks]))
+
+
+# -- settings
+
+
+def test_a_recorder_needs_its_prints_and_reads_no_tickers() -> None:
+    settings = recording_settings(EVERY)
+    assert settings.channels == (Channel.TRADE, Channel.BOOK, Channel.TICKER)
+    assert settings.books_need_trades and settings.unread == (Channel.TICKER,)
+    assert recording_settings(settings) == settings
+    assert recording_settings(ALONE) == ALONE
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        FeedSettings(channels=(Channel.TRADE,)),
+        FeedSettings(channels=(Channel.BOOK, Channel.FILL)),
+        FeedSettings(channels=(Channel.BOOK, Channel.LIFECYCLE)),
+        FeedSettings(channels=(Channel.BOOK, Channel.TRADE), all_markets=(Channel.TRADE,)),
+    ],
+)
+def test_what_is_no_line_of_books_is_refused(settings: FeedSettings) -> None:
+    with pytest.raises(UsageError, match="a line of books records"):
+        BookLine(7, settings, raw=True, block_ns=1)
+
+
+def test_a_line_begins_with_its_settings() -> None:
+    made = BookLine(7, EVERY, raw=True, block_ns=BLOCK_NS)
+    made.join(NUMBERS, NOW)
+    opened, joined = (one.content for one in raw_inputs(made.flush(NOW)))
+    assert opened == inputs.Opened(recording_settings(EVERY)) and joined == inputs.Joined(NUMBERS)

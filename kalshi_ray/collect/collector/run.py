@@ -46,7 +46,6 @@ TAKE_S = 0.25
 REPORT_S = 0.5
 HEARD = (signal.SIGINT, signal.SIGTERM)
 AGAIN = "The session is unfinished; the same command goes on with it"
-FINISH_S = 30.0  # that a disk or a store may take to come back at the end, before the rest stays in the spool
 ENVIRONMENTS = {"local": "simulated", "demo": "demo", "live": "production"}
 
 Tell = Callable[[Status], None]
@@ -206,7 +205,7 @@ class Collector:
         await self._in_time(self.desk.finish())
         self.writing.keeper.describe(origin={"counts": self.watch.totals()})
         try:
-            manifest = await self.writing.finish(FINISH_S)
+            manifest = await self.writing.finish(self.plan.collect.finish_s)
         except DataError as problem:
             where = f"what is not in the store waits in {self.writing.keeper.folder}"
             raise DataError(f"{where}: {problem}", remedy=AGAIN) from problem
@@ -273,9 +272,9 @@ class Collector:
     async def _in_time(self, work: Awaitable[object]) -> None:
         """Wait at the end, but not for ever. DataError where somebody still waits for room."""
         task = asyncio.ensure_future(work)
-        done, _ = await asyncio.wait([task], timeout=FINISH_S)
+        done, _ = await asyncio.wait([task], timeout=self.plan.collect.finish_s)
         if not done:
-            why = self.writing.waits_disk or f"no end within {FINISH_S:g} s"
+            why = self.writing.waits_disk or f"no end within {self.plan.collect.finish_s:g} s"
             task.cancel()
             raise DataError(f"the last blocks could not be written: {why}", remedy=AGAIN)
         task.result()
