@@ -22,6 +22,7 @@ import psutil
 
 from kalshi_ray.core.units import CENT, CONTRACT, SECOND, Side
 from kalshi_ray.data.store import open_store
+from kalshi_ray.data.synthetic import SynthSettings, synthesize
 from kalshi_ray.exchange.sim_server import SimulatorServer
 from kalshi_ray.exchange.simulator.auth import Auth, make_key
 from kalshi_ray.exchange.simulator.exchange import Exchange
@@ -32,7 +33,8 @@ from kalshi_ray.exchange.simulator.surface import Surface
 
 KEY_ID = "bench"
 PROGRAM = (sys.executable, "-c", "from kalshi_ray.cli import main; main()")
-AFTER_S = 2.0  # without another frame, and there is none on the way
+QUIET_S = 2.0  # without another frame, and there is none on the way
+AFTER_S = 20.0  # that frames may be on the way once the flow is over
 MOST_S = 120.0  # that anything but the flow may take
 
 
@@ -65,33 +67,59 @@ def collect_flow(*, markets: int, rate: int, seconds: float, shards: int = 0) ->
         arguments = (folder, markets, rate, round(rate * seconds), there)
         exchange = context.Process(target=_serve, args=arguments, daemon=True)
         exchange.start()
+
+        def flow() -> Iterator[None]:
+            here.send("go")
+            while not here.poll(1.0):
+                yield
+            _expect(here, "over")
+
         try:
             _expect(here, "ready")
-            found = _record(folder, markets, shards, here)
+            found = _record(folder, markets, flow(), shards)
         finally:
             exchange.terminate()
             exchange.join(10)
         found.lost = round(rate * seconds) - found.status["rows_by"].get("delta", 0)
-        manifest = open_store(str(folder / "store")).open("bench").manifest
-        size = sum(entry.bytes for part, entry in manifest.files.items() if part.startswith("updates/"))
-        found.bytes_per_update = size / manifest.updates
         return found
 
 
-def _record(folder: Path, markets: int, shards: int, exchange: Connection) -> Collected:
-    options = (
-        "--discover",
-        "--limit",
-        str(markets),
-        "--shards",
-        str(shards),
-        "--json",
-        "--collect.report_s",
-        "0.5",
-        "--ray.cpus",
-        str(max(2, shards)),
-    )
-    command = [*PROGRAM, "collect", "bench", *options, "--collect.queue_positions_s", "0"]
+def collect_session(generated: SynthSettings, *, speed: int, seconds: float) -> Collected:
+    """Record a generated session that `kalshi-ray simulate` replays, so many times as fast as it was."""
+    with tempfile.TemporaryDirectory(prefix="kalshi-ray-bench-") as name:
+        folder = Path(name)
+        synthesize(open_store(str(folder / "store")), "flow", generated)
+        replay = ("--session", "flow", "--speed", str(speed), "--ready-file", "simulator.json")
+        exchange = subprocess.Popen([*PROGRAM, "simulate", *replay], cwd=folder, stdout=subprocess.DEVNULL)
+
+        def flow() -> Iterator[None]:
+            for _ in range(round(seconds)):
+                time.sleep(1.0)
+                yield
+
+        try:
+            until = time.monotonic() + MOST_S
+            while not (folder / "simulator.json").exists():
+                if exchange.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError("the simulator did not start")
+                time.sleep(0.05)
+            return _record(folder, generated.markets, flow())
+        finally:
+            exchange.terminate()
+            exchange.wait(MOST_S)
+
+
+def _record(folder: Path, markets: int, flow: Iterator[None], shards: int = 0) -> Collected:
+    """Record all markets while `flow` goes on, which is looked at once a second."""
+    given = {
+        "limit": markets,
+        "shards": shards,
+        "collect.report_s": 0.5,
+        "collect.queue_positions_s": 0,
+        "ray.cpus": max(2, shards),
+    }
+    options = ["--discover", "--json", *(word for name, value in given.items() for word in (f"--{name}", str(value)))]
+    command = [*PROGRAM, "collect", "bench", *options]
     with open(folder / "errors", "wb") as errors:
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=errors)
         try:
@@ -102,21 +130,20 @@ def _record(folder: Path, markets: int, shards: int, exchange: Connection) -> Co
                     break
             else:
                 raise RuntimeError((folder / "errors").read_text())
-            reader = _Last(lines)
-            return _measured(process, exchange, reader)
+            found = _measured(process, flow, _Last(lines))
         finally:
             process.kill()
             process.wait()
+    manifest = open_store(str(folder / "store")).open("bench").manifest
+    size = sum(entry.bytes for part, entry in manifest.files.items() if part.startswith("updates/"))
+    found.bytes_per_update = size / manifest.updates
+    return found
 
 
-def _measured(process: subprocess.Popen[bytes], exchange: Connection, reader: _Last) -> Collected:
-    memory: list[int] = []
+def _measured(process: subprocess.Popen[bytes], flow: Iterator[None], reader: _Last) -> Collected:
     before, began = _cpu(process.pid), time.perf_counter()
-    exchange.send("go")
-    while not exchange.poll(1.0):
-        memory.append(_memory(process.pid))
-    _expect(exchange, "over")
-    seconds = reader.settle() - began
+    memory = [_memory(process.pid) for _ in flow]
+    seconds = reader.settle(AFTER_S) - began
     cpu = _cpu(process.pid) - before
     process.send_signal(signal.SIGINT)
     process.wait(MOST_S)
@@ -147,10 +174,11 @@ class _Last(threading.Thread):
             if line["parts"] and not line["final"]:
                 self.settled.append(line["memory_bytes"])
 
-    def settle(self) -> float:
-        """Wait until no more frames come; when that began, within a report."""
-        frames, since = -1, time.perf_counter()
-        while time.perf_counter() - since < AFTER_S:
+    def settle(self, most_s: float) -> float:
+        """Wait until no more frames come, or for so long; when the last one came, within a report."""
+        began = since = time.perf_counter()
+        frames = -1
+        while time.perf_counter() - since < QUIET_S and time.perf_counter() - began < most_s:
             time.sleep(0.1)
             if self._last.get("frames", 0) > frames:
                 frames, since = self._last.get("frames", 0), time.perf_counter()
