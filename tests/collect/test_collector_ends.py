@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kalshi_ray.collect.collector.run import Ended, run
+from kalshi_ray.collect.recorder import BookLine
 from kalshi_ray.collect.settings import UniverseSettings
 from kalshi_ray.collect.status import Status
 from kalshi_ray.core.tape import Kind
@@ -130,3 +132,25 @@ def test_a_second_collector_of_a_session_refuses_and_the_first_is_undisturbed(tm
     check_counts(ended, store, venue)
     check_whole(store.open("s"), venue)
     assert not (tmp_path / "another").exists()
+
+
+def test_a_fault_of_ours_on_a_connection_ends_the_recording_with_its_name_and_it_can_be_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path / "store"))
+    with Venue(tmp_path, flow_of(3, 2_000, every_ns=MILLISECOND)) as venue:
+        with monkeypatch.context() as patched:
+            reads, left = BookLine._read, [4]
+
+            def failing(line: BookLine, *frames: Any) -> list[int]:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise RuntimeError("planted")
+                return reads(line, *frames)
+
+            patched.setattr(BookLine, "_read", failing)
+            with pytest.raises(RuntimeError, match="planted"):
+                record(venue.plan("s"), store, venue.is_quiet)
+        ended = record(venue.plan("s"), store, venue.is_quiet)
+    assert ended.status.is_resumed
+    check(store.open("s"), venue)

@@ -62,6 +62,7 @@ class Desk:
         self.stream: Stream[Block] | None = None
         self._listing, self._fleet, self._writing, self._clock = listing, fleet, writing, clock
         self._search: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()  # facts are on the disk before rows that refer to them, however long that takes
         self._queue_at = clock()
 
     def take_happenings(self) -> list[str]:
@@ -184,7 +185,8 @@ class Desk:
     async def _place(self, tickers: Iterable[str]) -> None:
         numbers = {ticker: self.register.numbers[ticker] for ticker in tickers}
         if numbers:
-            await self._note_facts()
+            async with self._turn:
+                await self._note_facts()
             events = {ticker: self.register.known[number].facts.row.event for ticker, number in numbers.items()}
             await self._fleet.place(numbers, events)
 
@@ -212,8 +214,9 @@ class Desk:
 
     async def _write(self, blocks: Sequence[Block]) -> None:
         if blocks:
-            await self._note_facts()  # which their rows may refer to
-            await self._writing.append(blocks)
+            async with self._turn:
+                await self._note_facts()  # which their rows may refer to
+                await self._writing.append(blocks)
 
     async def _note_facts(self) -> None:
         if facts := self.register.take_facts():

@@ -22,7 +22,6 @@ from kalshi_ray.collect.line import Happening
 from kalshi_ray.collect.recorder import BookLine
 from kalshi_ray.collect.settings import CollectSettings
 from kalshi_ray.core.units import SECOND
-from kalshi_ray.errors import KalshiRayError
 from kalshi_ray.exchange.client import Stream, opened
 from kalshi_ray.exchange.feed_settings import FeedSettings
 from kalshi_ray.exchange.settings import ExchangeSettings
@@ -47,12 +46,12 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """What a shard handed over. `fault`: a line gave up, for good."""
+    """What a shard handed over. `fault`: a line gave up, for good, and so must the collector."""
 
     blocks: list[Block]
     tally: Tally
     happenings: list[Happening | Jump]
-    fault: KalshiRayError | None = None
+    fault: Exception | None = None
 
 
 def feed_settings(collect: CollectSettings) -> FeedSettings:
@@ -84,7 +83,7 @@ class Shard:
         self._carried: dict[int, _Carried] = {}
         self._blocks: list[Block] = []
         self._bytes = 0
-        self._fault: KalshiRayError | None = None
+        self._fault: Exception | None = None
         self._is_ending = False
         self._there, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
@@ -166,6 +165,6 @@ class Shard:
                     self._there.set()
                     if self._bytes >= self._most_bytes and not self._is_ending:
                         self._room.clear()
-        except KalshiRayError as problem:
+        except Exception as problem:  # whatever it is, whoever takes the blocks raises it
             self._fault = problem
             self._there.set()
