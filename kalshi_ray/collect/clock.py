@@ -50,11 +50,6 @@ class Clock:
             self._look(now)
         return self._at(now)
 
-    @property
-    def off_ns(self) -> int:
-        """The wall clock less the time given out, at the last look: never above 0."""
-        return -self._ahead
-
     def take_jumps(self) -> list[Jump]:
         """The jumps since the last time; the earliest of very many are left out, `jumps` counts all."""
         untold = list(self._untold)

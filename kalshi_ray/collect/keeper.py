@@ -6,9 +6,8 @@ so that a crash between any two steps, and a store that comes and goes, neither 
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +37,13 @@ MOST_RAW = 512 << 20  # bytes of raw lines in a segment, which are read into mem
 class KeeperState(msgspec.Struct, frozen=True, kw_only=True):
     """What a keeper has done in this life, and what waits."""
 
-    rows: int  # appended
-    frames: int
-    raw_bytes: int
-    spooled_rows: int  # not in the store yet, those of earlier lives too
-    spooled_bytes: int
+    frames: int  # appended
+    spooled_bytes: int  # not in the store yet, those of earlier lives too
     segments: int  # sealed and not in the store yet
     parts: int  # of the session, in the store
     stored_rows: int  # of them
     stored_bytes: int  # of them, raw parts too
     synced_ns: int  # what was appended before would survive the machine
-    problem: str  # why the store does not take what is sealed; empty: it does
-    problem_ns: int  # since when
 
 
 class Keeper:
@@ -81,9 +75,8 @@ class Keeper:
         self._is_told = False  # all that the manifest needs is in the store
         self.own_blocks: list[Block] = []  # that it wrote itself: gaps where the recorder was away
         self._committed: Manifest | None = None
-        self._rows, self._frames, self._raw_bytes = 0, 0, 0
+        self._frames = 0
         self._now_ns, self._synced_ns, self._begun_ns = 0, 0, 0  # as `tick` was told
-        self._problem, self._problem_ns = "", 0
 
     @property
     def spool(self) -> Spool:
@@ -129,20 +122,14 @@ class Keeper:
     @property
     def state(self) -> KeeperState:
         """Counts for people and metrics."""
-        spool, waiting = self.spool, self.spool.waiting
         return KeeperState(
-            rows=self._rows,
             frames=self._frames,
-            raw_bytes=self._raw_bytes,
-            spooled_rows=spool.rows + sum(rows for rows, _ in waiting.values()),
-            spooled_bytes=spool.bytes,
-            segments=len(waiting),
+            spooled_bytes=self.spool.bytes,
+            segments=len(self.spool.waiting),
             parts=self._writer.parts,
             stored_rows=self._writer.rows,
             stored_bytes=self._writer.stored_bytes,
             synced_ns=self._synced_ns,
-            problem=self._problem,
-            problem_ns=self._problem_ns,
         )
 
     def start(self) -> bool:
@@ -180,10 +167,7 @@ class Keeper:
     def append(self, blocks: Sequence[Block]) -> None:
         """Write blocks to the spool, all or none. StoreFull: no room on the disk; the same call may succeed later."""
         self.spool.append(blocks)
-        for block in blocks:
-            self._rows += len(block.rows)
-            self._frames += block.frames
-            self._raw_bytes += len(block.raw)
+        self._frames += sum(block.frames for block in blocks)
 
     def note(self, facts: Facts) -> None:
         """Write facts to the spool, before the first row that refers to them."""
@@ -219,7 +203,7 @@ class Keeper:
 
         StoreDown, StoreFull: it stays sealed, and the same call may succeed later.
         """
-        with self._storing, self._watching():
+        with self._storing:
             sealed = self.spool.sealed()
             if not sealed:
                 return False
@@ -240,7 +224,7 @@ class Keeper:
                 self.spool.seal()
             while self.drain():
                 pass
-            with self._storing, self._watching():
+            with self._storing:
                 if not self._is_told:  # not again: a commit that failed may have given the lock back
                     self._tell(self.facts, {})
                     origin = self._writer.manifest.origin
@@ -310,16 +294,6 @@ class Keeper:
                 "origin": known.origin | described.get("origin", {}) | origin,
             }
         )
-
-    @contextlib.contextmanager
-    def _watching(self) -> Iterator[None]:
-        """Remember why the store takes nothing, and since when."""
-        try:
-            yield
-        except DataError as problem:
-            self._problem, self._problem_ns = str(problem), self._problem_ns or self._now_ns
-            raise
-        self._problem, self._problem_ns = "", 0
 
 
 def _is_due(now_ns: int, since_ns: int, after_s: float, period_ns: int) -> bool:

@@ -167,21 +167,6 @@ def _repeat(line: Line, note: inputs.Note, now_ns: int) -> None:
             raise SessionDamaged(f"line {line.number}: a note {named!r} does not belong to a {type(line).__name__}")
 
 
-class Rebuilt(msgspec.Struct, frozen=True):
-    """A session in memory."""
-
-    facts: Facts
-    rows: Rows
-
-
-def rebuild(lines: Iterable[Input]) -> Rebuilt:
-    """The whole session that raw lines make, in memory."""
-    rebuilding = Rebuilding()
-    for one in lines:
-        rebuilding.add(one)
-    return Rebuilt(rebuilding.register.facts, rebuilding.finish())
-
-
 def rebuild_session(session: Session, store: SessionStore, name: str, *, progress: Progress | None = None) -> Manifest:
     """Make a session of that name from the raw lines of another, which it keeps; return its manifest.
 

@@ -12,7 +12,6 @@ import msgspec
 from kalshi_ray.collect.tallies import LEFT, Lags
 from kalshi_ray.core.units import MICROSECOND, SECOND
 
-MEGABYTE = 1_000_000
 GIGABYTE = 1_000_000_000
 
 

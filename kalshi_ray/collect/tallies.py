@@ -56,7 +56,6 @@ class Tallies:
 
     def __init__(self) -> None:
         self.frames: Counter[str] = Counter()  # market, lifecycle
-        self.raw_lines = 0
         self._kinds = np.zeros(max(Kind) + 1, np.int64)
         self._gaps: Counter[int] = Counter()
         self._left = 0
@@ -70,7 +69,6 @@ class Tallies:
             if block.frames:
                 self.frames["lifecycle" if block.line == DESK else "market"] += block.frames
                 self.frame_ns = max(self.frame_ns, block.until_ns)
-            self.raw_lines += block.raw_lines
             if len(block.rows):
                 self._count_rows(block.rows)
 

@@ -12,7 +12,6 @@ DRAFT = "session.draft.json"  # the manifest as known so far; what `recover` and
 LOCK = "writer.lock"  # who writes it
 MARKETS_FILE = "markets.parquet"
 TRUTH_FILE = "truth.parquet"
-_ALONE = (MANIFEST, DRAFT, LOCK, MARKETS_FILE, TRUTH_FILE)
 
 _PART = re.compile(r"updates/part-(\d{5,})\.parquet")
 _RAW = re.compile(r"raw/part-(\d{5,})\.jsonl\.zst")
@@ -44,11 +43,6 @@ def number_of(name: str) -> int:
     if found is None:
         raise ValueError(f"{name!r} is no part of a session")
     return int(found[1])
-
-
-def is_piece(name: str) -> bool:
-    """Whether a session may consist of it."""
-    return name in _ALONE or _PART.fullmatch(name) is not None or _RAW.fullmatch(name) is not None
 
 
 def is_litter(name: str) -> bool:

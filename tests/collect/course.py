@@ -17,7 +17,7 @@ import numpy as np
 from kalshi_ray.collect import inputs
 from kalshi_ray.collect.block import Block
 from kalshi_ray.collect.line import sid_of
-from kalshi_ray.collect.rebuild import rebuild
+from kalshi_ray.collect.rebuild import Rebuilding
 from kalshi_ray.collect.recorder import BookLine
 from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.units import CENT, CONTRACT, MILLISECOND, SECOND, Side
@@ -363,7 +363,10 @@ def raw_inputs(blocks: Sequence[Block]) -> list[inputs.Input]:
 
 def check_rebuilt(blocks: Sequence[Block], rows: np.ndarray[Any, Any]) -> None:
     """The raw lines alone make the same rows, whatever the blocks were."""
-    assert rebuild(raw_inputs(blocks)).rows.tobytes() == rows.tobytes()
+    rebuilding = Rebuilding()
+    for one in raw_inputs(blocks):
+        rebuilding.add(one)
+    assert rebuilding.finish().tobytes() == rows.tobytes()
     until = 0
     for block in blocks:
         if len(block.rows):

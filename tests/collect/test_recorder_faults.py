@@ -10,27 +10,13 @@ import pytest
 from kalshi_ray.core.units import MILLISECOND, SECOND
 from kalshi_ray.exchange.simulator.faults import FaultPlan
 from tests.collect.course import NUMBERS, Course, check, check_prints, flow_of
+from tests.collect.plans import mixed_plan
 
 UPDATES = 300
 
 
 def plan_of(seed: int) -> FaultPlan:
-    """Every kind of fault, or some of them often."""
-    chance = random.Random(seed)
-
-    def some(most: float) -> float:
-        return most * chance.choice((0.0, 0.3, 1.0))
-
-    return FaultPlan(
-        seed=seed,
-        gap=some(0.02),
-        duplicate=some(0.03),
-        reorder=some(0.03),
-        drop=some(0.02),
-        slow_consumer=some(0.006),
-        disconnect=some(0.006),
-        skew_s=chance.uniform(-3, 3),
-    )
+    return mixed_plan(seed, gap=0.02, duplicate=0.03, reorder=0.03, drop=0.02, slow_consumer=0.006, disconnect=0.006)
 
 
 def run(seed: int) -> Counter[str]:

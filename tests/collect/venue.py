@@ -41,6 +41,7 @@ from kalshi_ray.exchange.simulator.settings import MarketTerms
 from kalshi_ray.exchange.simulator.stream_settings import StreamSettings
 from kalshi_ray.exchange.simulator.surface import Surface
 from kalshi_ray.wire.messages import BookDelta, MarketChange, RecorderRow, Trade
+from tests.collect.plans import mixed_plan
 from tests.exchange.keys import ed25519_key, pem_of
 
 T = TypeVar("T")
@@ -309,26 +310,10 @@ def flow_of(
 
 
 def plan_of(seed: int) -> FaultPlan:
-    """Every kind of fault, or some of them often."""
-    chance = random.Random(f"venue {seed}")
-
-    def some(most: float) -> float:
-        return most * chance.choice((0.0, 0.3, 1.0))
-
-    return FaultPlan(
-        seed=seed,
-        gap=some(0.006),
-        duplicate=some(0.01),
-        reorder=some(0.01),
-        drop=some(0.005),
-        slow_consumer=some(0.002),
-        disconnect=some(0.002),
-        too_many=some(0.1),
-        failed_after=some(0.1),
-        timeout=some(0.04),
-        hang_up=some(0.05),
-        skew_s=chance.uniform(-3, 3),
-    )
+    """Faults of the stream, seldom, and of REST."""
+    stream = {"gap": 0.006, "duplicate": 0.01, "reorder": 0.01, "drop": 0.005, "slow_consumer": 0.002}
+    rest = {"too_many": 0.1, "failed_after": 0.1, "timeout": 0.04, "hang_up": 0.05}
+    return mixed_plan(seed, disconnect=0.002, **stream, **rest)
 
 
 class Part(NamedTuple):

@@ -41,7 +41,6 @@ class Tally:
     known_books: int = 0
     pending_bytes: int = 0
     clock_jumps: int = 0
-    clock_off_ns: int = 0  # of the wall clock from the times that are given out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +150,6 @@ class Shard:
             known_books=sum(carried.line.known_books for carried in self._carried.values()),
             pending_bytes=self._bytes,
             clock_jumps=self._clock.jumps,
-            clock_off_ns=self._clock.off_ns,
         )
 
     async def _carry(self, carried: _Carried) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from kalshi_ray import telemetry
+from kalshi_ray.collect.clock import Clock
 from kalshi_ray.collect.collector.desk import Desk
 from kalshi_ray.collect.collector.fleet import Fleet
 from kalshi_ray.collect.collector.inlet import Taker
@@ -38,7 +38,7 @@ class Watch:
         fleet: Fleet,
         writing: Writing,
         taker: Taker,
-        clock: Callable[[], int],
+        clock: Clock,
     ) -> None:
         """`about` says what does not change: session, store, start."""
         self._about, self._settings = about, settings
@@ -104,6 +104,8 @@ class Watch:
         shards = list(self._shards.values())
         stream = self._desk.stream
         self._happenings += [str(one) for one in (*self._desk.take_happenings(), *self._desk.line.take_happenings())]
+        if self._settings.shards:  # which otherwise tell the same of this machine
+            self._happenings += map(str, self._clock.take_jumps())
         happened, self._happenings = tuple(self._happenings), []
         for what in happened:
             telemetry.warning("collect.happened", what=what)
@@ -124,7 +126,7 @@ class Watch:
             lags=tallies.lags,
             unknown_frames={n.removeprefix(UNKNOWN_TYPE): c for n, c in counts.items() if n.startswith(UNKNOWN_TYPE)},
             broken_frames=counts["broken frames"],
-            clock_jumps=max((tally.clock_jumps for tally in (*self._gone, *shards)), default=0),
+            clock_jumps=max(self._clock.jumps, *(tally.clock_jumps for tally in (*self._gone, *shards)), 0),
             rows=tallies.rows,
             gaps=tallies.gaps,
             signals=self._taker.taken,
