@@ -109,7 +109,7 @@ def test_recovering_keeps_every_row_of_the_spool_and_says_what_was_cut(
     spool = crashed.folder / "spool"
     problem = answer("list")["sessions"][0]["problem"]
     assert f"Go on with kalshi-ray collect {NAME}" in problem and str(spool) in problem
-    waiting = crashed.keeper.state.rows - crashed.store.summary(NAME).rows
+    waiting = crashed.kept_rows - crashed.store.summary(NAME).rows
     assert waiting > 0
     journal = max(spool.glob("*.rows"))
     with journal.open("ab") as stream:
@@ -118,7 +118,7 @@ def test_recovering_keeps_every_row_of_the_spool_and_says_what_was_cut(
     assert "12 bytes of rows and 0 of raw lines" in told
     assert f"{waiting:,} rows of them came from {spool}" in told
     assert not spool.exists()
-    assert crashed.store.open(NAME).manifest.updates - crashed.keeper.state.rows in (0, 1)  # perhaps a gap at its end
+    assert crashed.store.open(NAME).manifest.updates - crashed.kept_rows in (0, 1)  # perhaps a gap at its end
     assert "equal" in say("verify", NAME, "--source", "raw")
 
 
@@ -151,7 +151,7 @@ def test_a_spool_that_is_given_up_stays(crashed: Collector, say: Say) -> None:
 def test_deleting_tells_of_the_spool_and_removes_it(
     crashed: Collector, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool, stored, rows = crashed.folder / "spool", crashed.store.summary(NAME).rows, crashed.keeper.state.rows
+    spool, stored, rows = crashed.folder / "spool", crashed.store.summary(NAME).rows, crashed.kept_rows
     told = say("delete", NAME, code=2)
     assert f"and {rows - stored:,} rows more in" in told and str(spool) in told
     assert told.endswith(f"Delete it with --rows {rows}\n")

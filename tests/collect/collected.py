@@ -55,6 +55,7 @@ class Collector:
         self.desk = LifeLine(DESK, life_settings(combos=False), self.register, raw=raw, block_ns=BLOCK_NS)
         self.lines: dict[int, Line] = {DESK: self.desk}
         self.blocks: list[Block] = []
+        self.kept_rows = 0  # handed to the keeper in this life
         self._connections: dict[int, Connection] = {}
         self._dial(DESK)
 
@@ -148,6 +149,7 @@ class Collector:
             self.keeper.note(facts)
         blocks, self.blocks = self.blocks, []
         self.keeper.append(blocks)
+        self.kept_rows += sum(len(block.rows) for block in blocks)
         self.keeper.tick(self.now_ns)
         while self.keeper.drain():
             pass
