@@ -17,20 +17,12 @@ import pyarrow as pa
 from kalshi_ray.data.schema import FileEntry
 
 
-class Backend(Protocol):
-    """Keeps the pieces of sessions. A write is whole or nothing, and survives a crash once it returns.
+class Outline(Protocol):
+    """What there is, without the rows: enough to say of a session how it stands.
 
     Errors: DataError where the store refuses (full, no rights), StoreDown where it cannot be reached, SessionDamaged
     where a piece is missing or not what it should be, FileNotFoundError from `read`.
     """
-
-    @property
-    def url(self) -> str:
-        """The store as people may read it: never with a password."""
-
-    @property
-    def local(self) -> Path | None:
-        """Its folder where it is one on this machine."""
 
     def ids(self) -> list[str]:
         """Names of all sessions, finished or not, sorted."""
@@ -40,6 +32,31 @@ class Backend(Protocol):
 
     def where(self, session_id: str, name: str = "") -> str:
         """What to call a session or a piece of it in a message."""
+
+    def read(self, session_id: str, name: str) -> bytes:
+        """A document. FileNotFoundError if there is none."""
+
+    def rows(self, session_id: str, name: str, schema: pa.Schema) -> int:
+        """Rows of a table, from the store itself, without reading them where that can be."""
+
+
+class Backend(Outline, Protocol):
+    """Keeps the pieces of sessions. A write is whole or nothing, and survives a crash once it returns."""
+
+    @property
+    def url(self) -> str:
+        """The store as people may read it: never with a password."""
+
+    @property
+    def local(self) -> Path | None:
+        """Its folder where it is one on this machine."""
+
+    def outline(self, session_id: str | None = None) -> Outline:
+        """One look at all sessions, or at one, however many pieces there are.
+
+        Where a question costs a journey it is asked once, and all answers are of one moment; a folder answers piece by
+        piece, as it stands when it is asked.
+        """
 
     def read(self, session_id: str, name: str) -> bytes:
         """A document or a blob. FileNotFoundError if there is none."""
@@ -61,9 +78,6 @@ class Backend(Protocol):
 
     def write_table(self, session_id: str, name: str, tables: Iterable[pa.Table], schema: pa.Schema) -> FileEntry:
         """One table, from its pieces in order; may replace one. Returns its rows, bytes and checksum."""
-
-    def rows(self, session_id: str, name: str, schema: pa.Schema) -> int:
-        """Rows of a table, from the store itself, without reading them where that can be."""
 
     def read_table(
         self,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kalshi_ray.core.tape import Kind
-from kalshi_ray.data.backend import Backend
+from kalshi_ray.data.backend import Backend, Outline
 from kalshi_ray.data.content import Content
 from kalshi_ray.data.pieces import MANIFEST, MARKETS_FILE, TRUTH_FILE, part_name, parts_among, raws_among
 from kalshi_ray.data.schema import MARKETS, SCHEMA_VERSION, TRUTH, UPDATES, FileEntry, Manifest
@@ -26,7 +26,7 @@ def encode_manifest(manifest: Manifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
-def read_manifest(backend: Backend, session_id: str, name: str = MANIFEST) -> Manifest:
+def read_manifest(backend: Outline, session_id: str, name: str = MANIFEST) -> Manifest:
     """The manifest of a session. SessionDamaged if there is none, or if it is not one."""
     where = backend.where(session_id, name)
     try:
@@ -51,7 +51,7 @@ def read_manifest(backend: Backend, session_id: str, name: str = MANIFEST) -> Ma
     return manifest
 
 
-def check_pieces(backend: Backend, session_id: str, manifest: Manifest, sizes: dict[str, int]) -> None:
+def check_pieces(backend: Outline, session_id: str, manifest: Manifest, sizes: dict[str, int]) -> None:
     """SessionDamaged unless every piece of the manifest is there in the size it says."""
     for name in {MARKETS_FILE, *manifest.files}:
         entry = manifest.files.get(name)
@@ -64,7 +64,7 @@ def check_pieces(backend: Backend, session_id: str, manifest: Manifest, sizes: d
             )
 
 
-def stored_parts(backend: Backend, session_id: str, names: Iterable[str]) -> list[str]:
+def stored_parts(backend: Outline, session_id: str, names: Iterable[str]) -> list[str]:
     """The parts of a session that is being written, in order. SessionDamaged where one is missing in between."""
     parts = parts_among(names)
     if parts != [part_name(number) for number in range(len(parts))]:

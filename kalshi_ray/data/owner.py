@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from kalshi_ray.data.backend import Backend
+from kalshi_ray.data.backend import Backend, Outline
 from kalshi_ray.data.pieces import LOCK
 from kalshi_ray.errors import DataError, SessionBusy, StoreDown
 
@@ -51,7 +51,7 @@ class Owner(msgspec.Struct, frozen=True):
         return f"process {self.pid} on {self.host}" + (f" since {self.since}" if self.since else "")
 
 
-def read_owner(backend: Backend, session_id: str) -> tuple[bytes, Owner | None]:
+def read_owner(backend: Outline, session_id: str) -> tuple[bytes, Owner | None]:
     """The lock as it stands and who holds it; (b"", None) where nobody does."""
     try:
         content = backend.read(session_id, LOCK)

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from kalshi_ray.data.backend import Backend
+from kalshi_ray.data.backend import Backend, Outline
 from kalshi_ray.data.files import open_files
 from kalshi_ray.data.folder import FolderBackend
 from kalshi_ray.data.manifest import check_pieces, count_kinds, encode_manifest, kind_name, read_manifest
@@ -99,19 +99,24 @@ class SessionStore:
 
     def list(self) -> list[SessionSummary]:
         """Every session, finished or not, by name. Reads no rows."""
-        return [self._summary(session_id, self._backend.sizes(session_id)) for session_id in self.ids()]
+        look = self._backend.outline()
+        found = {session_id: look.sizes(session_id) for session_id in look.ids()}
+        there = set(found) if all(found.values()) else set(self.ids())  # a folder may have lost one meanwhile
+        return [_summary(look, session_id, sizes) for session_id, sizes in found.items() if session_id in there]
 
     def summary(self, session_id: str) -> SessionSummary:
         """State of one session, without reading its rows. UnknownName if there is none."""
-        return self._summary(session_id, self._sizes(session_id))
+        look = self._look(session_id)
+        return _summary(look, session_id, look.sizes(session_id))
 
     def open(self, session_id: str) -> Session:
         """A finished session. UnknownName, SessionUnfinished or SessionDamaged if it is not one."""
-        sizes = self._sizes(session_id)
+        look = self._look(session_id)
+        sizes = look.sizes(session_id)
         if MANIFEST not in sizes:
-            raise SessionUnfinished(self._unfinished(session_id, sizes).problem)
-        manifest = read_manifest(self._backend, session_id)
-        check_pieces(self._backend, session_id, manifest, sizes)
+            raise SessionUnfinished(_unfinished(look, session_id, sizes).problem)
+        manifest = read_manifest(look, session_id)
+        check_pieces(look, session_id, manifest, sizes)
         return Session(self._backend, session_id, manifest)
 
     def writer(self, session_id: str, *, manifest: Manifest) -> SessionWriter:
@@ -187,7 +192,7 @@ class SessionStore:
 
     def count(self, session_id: str) -> Census:
         """What a session holds, counted from its rows, whatever a manifest says. UnknownName if there is none."""
-        return self._count(session_id, self._sizes(session_id))
+        return self._count(self._look(session_id), session_id)
 
     def delete(self, session_id: str, *, expected_rows: int) -> Census:
         """Delete a session for good. `expected_rows` must be the number of updates counted in its parts."""
@@ -197,7 +202,7 @@ class SessionStore:
         except StoreFull:  # a store that is full must not keep anybody from making room
             lock = b""
         try:
-            held = self._count(session_id, self._backend.sizes(session_id))
+            held = self._count(self._backend.outline(session_id), session_id)
             if held.rows != expected_rows:
                 raise UsageError(
                     f"session {session_id!r} holds {held.rows:,} updates, not {expected_rows:,}: nothing was deleted",
@@ -234,13 +239,17 @@ class SessionStore:
     def _claim(self, session_id: str) -> bytes:
         return claim(self._backend, session_id, self._now().isoformat(timespec="microseconds"))
 
-    def _sizes(self, session_id: str) -> dict[str, int]:
-        sizes = self._backend.sizes(session_id) if _ID.fullmatch(session_id) else {}
-        if not sizes:
+    def _look(self, session_id: str) -> Outline:
+        """What there is of one session. UnknownName if there is none."""
+        look = self._backend.outline(session_id)
+        if not _ID.fullmatch(session_id) or not look.sizes(session_id):
             known = self.ids()
             if session_id not in known:
                 raise UnknownName(f"session in {self.url}", session_id, known)
-        return sizes
+        return look
+
+    def _sizes(self, session_id: str) -> dict[str, int]:
+        return self._look(session_id).sizes(session_id)
 
     def _tidy(self, session_id: str) -> dict[str, int]:
         """The pieces of a session whose lock we hold, without what crashes left."""
@@ -265,35 +274,8 @@ class SessionStore:
             )
         return read_manifest(self._backend, session_id, DRAFT)
 
-    def _summary(self, session_id: str, sizes: dict[str, int]) -> SessionSummary:
-        try:
-            if MANIFEST not in sizes:
-                return self._unfinished(session_id, sizes)
-            manifest = read_manifest(self._backend, session_id)
-            check_pieces(self._backend, session_id, manifest, sizes)
-        except SessionDamaged as error:
-            rows = self._countable_rows(session_id, sizes)
-            return _line(session_id, sizes, "damaged", rows, None, str(error))
-        return _line(session_id, sizes, "finished", manifest.updates, manifest, "")
-
-    def _unfinished(self, session_id: str, sizes: dict[str, int]) -> SessionSummary:
-        rows = self._countable_rows(session_id, sizes)
-        _, owner = read_owner(self._backend, session_id)
-        draft = read_manifest(self._backend, session_id, DRAFT) if DRAFT in sizes else None
-        state: State = "unfinished"
-        if owner is not None and not owner.is_dead:
-            problem, state = str(busy(session_id, owner)), "writing"
-        elif draft is None:
-            problem = f"session {session_id!r} was begun or deleted in part: nothing can be recovered. Delete it"
-        else:
-            died = f"{owner} died while writing session {session_id!r}" if owner else ""
-            never = f"session {session_id!r} was never finished"
-            go_on = f"Go on with kalshi-ray collect {session_id}, finish" if draft.source == "collect" else "Finish"
-            how = f"{go_on} it with kalshi-ray sessions recover {session_id}, or delete it"
-            problem = f"{died or never}; {rows:,} updates are in the store. {how}"
-        return _line(session_id, sizes, state, rows, draft, problem)
-
-    def _count(self, session_id: str, sizes: dict[str, int]) -> Census:
+    def _count(self, look: Outline, session_id: str) -> Census:
+        sizes = look.sizes(session_id)
         kinds: Counter[int] = Counter()
         unreadable = []
         for name in parts_among(sizes):
@@ -302,23 +284,13 @@ class SessionStore:
             except SessionDamaged:
                 unreadable.append(name)
         return Census(
-            rows=self._countable_rows(session_id, sizes),
+            rows=_countable_rows(look, session_id, sizes),
             kinds={kind_name(kind): count for kind, count in sorted(kinds.items())},
             parts=len(parts_among(sizes)),
             unreadable=unreadable,
             bytes=sum(size for name, size in sizes.items() if name != LOCK),
             raw_bytes=sum(sizes[name] for name in raws_among(sizes)),
         )
-
-    def _countable_rows(self, session_id: str, sizes: dict[str, int]) -> int:
-        """Updates in the parts that can be read, whatever any manifest says."""
-        rows = 0
-        for name in parts_among(sizes):
-            try:
-                rows += self._backend.rows(session_id, name, UPDATES)
-            except SessionDamaged:
-                continue  # `open` and `verify` name the damage; here only whole rows count
-        return rows
 
 
 def open_store(url: str) -> SessionStore:
@@ -333,6 +305,47 @@ def open_store(url: str) -> SessionStore:
 def _held(sizes: dict[str, int]) -> set[str]:
     """The pieces of a session, without its lock and what crashes left."""
     return {name for name in sizes if name != LOCK and not is_litter(name)}
+
+
+def _summary(look: Outline, session_id: str, sizes: dict[str, int]) -> SessionSummary:
+    try:
+        if MANIFEST not in sizes:
+            return _unfinished(look, session_id, sizes)
+        manifest = read_manifest(look, session_id)
+        check_pieces(look, session_id, manifest, sizes)
+    except SessionDamaged as error:
+        rows = _countable_rows(look, session_id, sizes)
+        return _line(session_id, sizes, "damaged", rows, None, str(error))
+    return _line(session_id, sizes, "finished", manifest.updates, manifest, "")
+
+
+def _unfinished(look: Outline, session_id: str, sizes: dict[str, int]) -> SessionSummary:
+    rows = _countable_rows(look, session_id, sizes)
+    _, owner = read_owner(look, session_id)
+    draft = read_manifest(look, session_id, DRAFT) if DRAFT in sizes else None
+    state: State = "unfinished"
+    if owner is not None and not owner.is_dead:
+        problem, state = str(busy(session_id, owner)), "writing"
+    elif draft is None:
+        problem = f"session {session_id!r} was begun or deleted in part: nothing can be recovered. Delete it"
+    else:
+        died = f"{owner} died while writing session {session_id!r}" if owner else ""
+        never = f"session {session_id!r} was never finished"
+        go_on = f"Go on with kalshi-ray collect {session_id}, finish" if draft.source == "collect" else "Finish"
+        how = f"{go_on} it with kalshi-ray sessions recover {session_id}, or delete it"
+        problem = f"{died or never}; {rows:,} updates are in the store. {how}"
+    return _line(session_id, sizes, state, rows, draft, problem)
+
+
+def _countable_rows(look: Outline, session_id: str, sizes: dict[str, int]) -> int:
+    """Updates in the parts that can be read, whatever any manifest says."""
+    rows = 0
+    for name in parts_among(sizes):
+        try:
+            rows += look.rows(session_id, name, UPDATES)
+        except SessionDamaged:
+            continue  # `open` and `verify` name the damage; here only whole rows count
+    return rows
 
 
 def _line(

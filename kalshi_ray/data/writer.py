@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
@@ -52,7 +53,8 @@ class SessionWriter:
         self._entries: dict[str, FileEntry] = {}
         parts = stored_parts(backend, self.id, sizes or {})
         self._parts = len(parts)
-        self._rows = sum(backend.rows(self.id, name, UPDATES) for name in parts)
+        look = backend.outline(self.id) if parts else backend
+        self._rows = sum(look.rows(self.id, name, UPDATES) for name in parts)
         self._raws = set(raws_among(sizes or {}))
         self._sizes = {name: size for name, size in (sizes or {}).items() if name in self._raws or name in parts}
         held = MARKETS_FILE in (sizes or {})
@@ -146,15 +148,36 @@ class SessionWriter:
         self._check_updates(table)
         self._store_part(table)
 
-    def put_raw(self, number: int, content: bytes) -> None:
-        """Store received frames, compressed by zstd, as the raw part of that number. May be repeated."""
+    def put_raw(self, number: int, content: bytes, *, level: int = 0) -> None:
+        """Store received frames, compressed by zstd, as the raw part of that number. May be repeated.
+
+        `level` is that of a raw part that was packed.
+        """
         self._check_open()
         self._check_held()
         name = raw_name(number)
-        self._backend.write(self.id, name, content)
         self._entries.pop(name, None)
+        self._backend.write(self.id, name, content)
+        digest = hashlib.sha256(content).hexdigest()
+        self._entries[name] = FileEntry(rows=0, bytes=len(content), sha256=digest, level=level)
         self._raws.add(name)
         self._sizes[name] = len(content)
+
+    def keep_raw(self, name: str, entry: FileEntry) -> bool:
+        """Whether an earlier writer stored exactly this raw part, which is then as good as put."""
+        if self._sizes.get(name) != entry.bytes or self._backend.checksum(self.id, name) != entry.sha256:
+            return False
+        self._entries[name] = entry
+        return True
+
+    def drop_raw(self, name: str) -> None:
+        """Remove a raw part that an earlier writer stored."""
+        self._check_open()
+        self._check_held()
+        self._backend.remove(self.id, name)
+        self._entries.pop(name, None)
+        self._raws.discard(name)
+        self._sizes.pop(name, None)
 
     @property
     def raw_parts(self) -> frozenset[str]:

@@ -13,11 +13,12 @@ import pyarrow as pa
 from kalshi_ray.data.catalog.database import STALL_S, CallersError, Database, Repeat, Work
 from kalshi_ray.data.catalog.link import Link
 from kalshi_ray.data.catalog.migrations import STEPS, Step, is_ready, make_ready, quoted
+from kalshi_ray.data.catalog.outline import HeldOutline, missing
 from kalshi_ray.data.catalog.rows import Entry, Holding, Rows
 from kalshi_ray.data.catalog.tables import PARTITIONED, StoredTable, is_table, stored_table
 from kalshi_ray.data.catalog.urls import Place
 from kalshi_ray.data.schema import FileEntry
-from kalshi_ray.errors import DataError, KalshiRayError, SessionDamaged, StoreDown
+from kalshi_ray.errors import DataError, KalshiRayError, StoreDown
 
 T = TypeVar("T")
 
@@ -52,6 +53,10 @@ class PostgresBackend:
     def local(self) -> Path | None:
         """None: it is no folder."""
         return None
+
+    def outline(self, session_id: str | None = None) -> HeldOutline:
+        """All sessions, or one, in one statement."""
+        return HeldOutline(self.where, self._ask(lambda link: self._rows.outline(link, session_id), {}))
 
     def ids(self) -> list[str]:
         """Names of all sessions, sorted."""
@@ -156,7 +161,7 @@ class PostgresBackend:
         self._table(name, schema)
         found = self._ask(lambda link: self._rows.numbers(link, session_id, name), None)
         if found is None:
-            raise self._missing(session_id, name)
+            raise missing(self.where(session_id, name))
         return found[1]
 
     def read_table(
@@ -180,7 +185,7 @@ class PostgresBackend:
 
         found = self._ask(work, None)
         if found is None:
-            raise self._missing(session_id, name)
+            raise missing(self.where(session_id, name))
         return found
 
     def checksum(self, session_id: str, name: str) -> str:
@@ -190,7 +195,7 @@ class PostgresBackend:
             return table.sha256(self.read_table(session_id, name, table.schema))
         found = self._ask(lambda link: self._rows.hash_of_content(link, session_id, name), None)
         if found is None:
-            raise self._missing(session_id, name)
+            raise missing(self.where(session_id, name))
         return found
 
     def _put(self, session_id: str, name: str, content: bytes, *, is_new: bool) -> bool:
@@ -239,9 +244,6 @@ class PostgresBackend:
         if not schema.equals(table.schema):
             raise DataError(f"{name} has columns {schema.names}, expected {table.schema.names}")
         return table
-
-    def _missing(self, session_id: str, name: str) -> SessionDamaged:
-        return SessionDamaged(f"{self.where(session_id, name)} is missing", remedy="Restore it from a backup")
 
 
 class _Source:

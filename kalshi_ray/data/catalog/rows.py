@@ -10,6 +10,7 @@ from uuid import UUID
 
 from kalshi_ray.data.catalog.link import Link
 from kalshi_ray.data.catalog.migrations import Step, check_version, lock_of, quoted
+from kalshi_ray.data.catalog.outline import Told
 from kalshi_ray.data.catalog.urls import Place
 from kalshi_ray.data.schema import FileEntry
 from kalshi_ray.errors import StoreOutdated
@@ -44,6 +45,21 @@ class Rows:
     async def ids(self, link: Link) -> list[str]:
         """Names of all sessions, sorted as Python sorts."""
         return sorted(row["id"] for row in await link.rows(f"SELECT id FROM {self._home}.sessions"))
+
+    async def outline(self, link: Link, session_id: str | None) -> dict[str, dict[str, Told]]:
+        """The pieces of all sessions, or of one if it is there; documents are small and come along."""
+        found = await link.rows(
+            "SELECT s.id, p.name, p.bytes, CASE p.kind WHEN 'table' THEN p.rows END AS rows,"
+            " CASE p.kind WHEN 'document' THEN p.content END AS content"
+            f" FROM {self._home}.sessions s LEFT JOIN {self._home}.pieces p ON p.session = s.number"
+            " WHERE $1::text IS NULL OR s.id = $1",
+            session_id,
+        )
+        sessions: dict[str, dict[str, Told]] = {row["id"]: {} for row in found}
+        for row in found:
+            if row["name"] is not None:  # a session that was only just begun
+                sessions[row["id"]][row["name"]] = Told(row["bytes"], row["rows"], row["content"])
+        return sessions
 
     async def sizes(self, link: Link, session_id: str) -> dict[str, int]:
         """Bytes of the pieces of a session."""
