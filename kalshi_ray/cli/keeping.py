@@ -120,7 +120,10 @@ def verify(
 
 
 def compact(ctx: typer.Context, session: SessionId, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Cut the updates of a session into parts of about a million rows. It opens at every moment, before or after.
+    """Cut updates into parts of about a million rows, and pack frames as received harder: a third less on the disk.
+
+    The content is compared before anything goes. The session opens at every moment; interrupted, the same command goes
+    on. Frames take a minute for each 7 million updates.
 
     Example: kalshi-ray sessions compact live-0412
     """
@@ -133,13 +136,21 @@ def compact(ctx: typer.Context, session: SessionId, config: ConfigFile = None, a
         return
     if done.removed:
         say(f"removed {done.removed / _MB:,.1f} MB that an interrupted compaction had left")
-    if done.parts_before == done.parts:
-        say(f"{session} has {counted(done.parts, 'part')} for {done.updates:,} updates: nothing to do")
-    else:
+    is_cut, is_packed = done.parts_before != done.parts, done.raw_bytes_before != done.raw_bytes
+    if is_cut:
         say(
             f"{session}: {counted(done.parts_before, 'part')} of {done.bytes_before / _MB:,.1f} MB are now "
             f"{counted(done.parts, 'part')} of {done.bytes / _MB:,.1f} MB; content {done.content[:16]}… is unchanged"
         )
+    if is_packed:
+        say(
+            f"{session}: frames as received, {counted(done.raw_parts_before, 'part')} of "
+            f"{done.raw_bytes_before / _MB:,.1f} MB, are now {counted(done.raw_parts, 'part')} of "
+            f"{done.raw_bytes / _MB:,.1f} MB, with the same lines"
+        )
+    if not is_cut and not is_packed:
+        raws = f", {counted(done.raw_parts, 'part')} of frames as received" if done.raw_parts else ""
+        say(f"{session} has {counted(done.parts, 'part')} for {done.updates:,} updates{raws}: nothing to do")
 
 
 def unlock(

@@ -210,7 +210,7 @@ def _segments(
         for one in read_inputs(content, f"{session.id} {name}"):
             rebuilding.add(one)
         if keep is not None:
-            keep.put_raw(done, content)
+            keep.put_raw(done, content, level=session.manifest.files[name].level)
         yield rebuilding.register.facts, rebuilding.settle()
     yield rebuilding.register.facts, rebuilding.finish()
 

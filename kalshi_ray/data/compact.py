@@ -1,4 +1,4 @@
-"""Many small parts into parts of about a million rows, so that a session opens at every moment, before or after."""
+"""Many small parts into few: of about a million rows, and raw parts packed. The session opens at every moment."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import msgspec
 import pyarrow as pa
 
 from kalshi_ray.data.manifest import count_rows, encode_manifest
+from kalshi_ray.data.packing import PACKED, pack_raw
 from kalshi_ray.data.parquet import ROW_GROUP
-from kalshi_ray.data.pieces import DRAFT, MANIFEST, number_of, part_name, parts_among
+from kalshi_ray.data.pieces import DRAFT, MANIFEST, number_of, part_name, parts_among, raws_among
 from kalshi_ray.data.schema import UPDATES, FileEntry, Manifest
 from kalshi_ray.data.session import Session
 from kalshi_ray.data.store import Hold, SessionStore
@@ -19,24 +20,34 @@ from kalshi_ray.telemetry import Progress
 
 
 class Compacted(msgspec.Struct, frozen=True, kw_only=True):
-    """What a compaction came to; bytes are those of the updates."""
+    """What a compaction came to."""
 
     session: str
     content: str
     updates: int
     parts_before: int
     parts: int
-    bytes_before: int
+    bytes_before: int  # of the updates
     bytes: int
+    raw_parts_before: int = 0
+    raw_parts: int = 0
+    raw_bytes_before: int = 0  # of the frames as received
+    raw_bytes: int = 0
     removed: int = 0  # bytes that an interrupted compaction had left
 
 
 def compact_session(
-    store: SessionStore, session_id: str, progress: Progress | None = None, *, part_rows: int = ROW_GROUP
+    store: SessionStore,
+    session_id: str,
+    progress: Progress | None = None,
+    *,
+    part_rows: int = ROW_GROUP,
+    packed: int = PACKED,
 ) -> Compacted:
-    """Cut the updates of a finished session anew. Received frames stay as they are.
+    """Cut the updates of a finished session anew, and pack its raw parts.
 
-    The parts that are made stand under numbers of their own until the manifest names them; then the former ones go.
+    The parts that are made stand under numbers of their own until the manifest names them; then the former ones go:
+    all updates at once, raw parts one after the other. An interrupted compaction goes on when it is done again.
     SessionBusy or SessionUnfinished if it is being written. Whoever had opened the session before opens it again.
     """
     store.open(session_id)  # refuses what is not finished, while the lock is not ours
@@ -50,8 +61,7 @@ def compact_session(
             manifest = msgspec.structs.replace(former, files=files)
             store.backend.write(session_id, MANIFEST, encode_manifest(manifest))
             _remove_foreign(store, manifest, hold.sizes)
-        else:
-            manifest = former
+        manifest = pack_raw(store, store.open(session_id), hold, progress, most=packed)
     return Compacted(
         session=session_id,
         content=manifest.content,
@@ -60,6 +70,10 @@ def compact_session(
         parts=len(parts_among(manifest.files)),
         bytes_before=_bytes(former),
         bytes=_bytes(manifest),
+        raw_parts_before=len(session.raw_parts),
+        raw_parts=len(raws_among(manifest.files)),
+        raw_bytes_before=former.raw_bytes,
+        raw_bytes=manifest.raw_bytes,
         removed=removed,
     )
 
@@ -118,7 +132,8 @@ def _slices(session: Session, rows: int, progress: Progress | None) -> Iterator[
 
 def _remove_foreign(store: SessionStore, manifest: Manifest, sizes: dict[str, int]) -> int:
     """Remove the parts that the manifest does not name, and the draft; the bytes that were freed."""
-    names = [name for name in (DRAFT, *parts_among(sizes)) if name in sizes and name not in manifest.files]
+    data = [name for name in (*parts_among(sizes), *raws_among(sizes)) if name not in manifest.files]
+    names = [DRAFT, *data] if DRAFT in sizes else data
     for name in names:
         store.backend.remove(manifest.id, name)
     return sum(sizes[name] for name in names)

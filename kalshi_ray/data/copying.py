@@ -8,6 +8,7 @@ import msgspec
 
 from kalshi_ray.data.content import table_digest
 from kalshi_ray.data.manifest import COMPUTED
+from kalshi_ray.data.packing import raw_digest
 from kalshi_ray.data.pieces import number_of
 from kalshi_ray.data.schema import TRUTH
 from kalshi_ray.data.session import Session
@@ -104,17 +105,23 @@ def _copy_markets(source: Session, writer: SessionWriter) -> None:
 
 
 def _copy_raw(source: Session, writer: SessionWriter, progress: Progress | None) -> None:
-    """Every raw part that is not there yet, checked against its checksum on the way."""
+    """Every raw part that is not there yet, checked against its checksum on the way.
+
+    Those of an earlier attempt stay where they are still the source's, which may have been packed in between.
+    """
     names = source.raw_parts
+    for name in writer.raw_parts.difference(names):
+        writer.drop_raw(name)
     for number, name in enumerate(names):
         if progress:
             progress("frames", number, len(names))
-        if name in writer.raw_parts:
+        entry = source.manifest.files[name]
+        if writer.keep_raw(name, entry):
             continue
         content = source.raw_part(name)
-        if hashlib.sha256(content).hexdigest() != source.manifest.files[name].sha256:
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
             raise SessionDamaged(f"{name} of session {source.id!r} is damaged", remedy="Restore it from a copy")
-        writer.put_raw(number_of(name), content)
+        writer.put_raw(number_of(name), content, level=entry.level)
 
 
 def _copy_updates(source: Session, writer: SessionWriter, progress: Progress | None) -> None:
@@ -134,10 +141,19 @@ def _differences(source: Session, copy: Session) -> list[str]:
     """In what a copy is not the source: nothing, if all is well."""
     ours, theirs = source.manifest, copy.manifest
     found = [name for name in COMPUTED if getattr(ours, name) != getattr(theirs, name)]
-    if [ours.files[name].sha256 for name in source.raw_parts] != [theirs.files[name].sha256 for name in copy.raw_parts]:
+    if not _has_equal_frames(source, copy):
         found.append("received frames")
     if ours.has_truth != theirs.has_truth or (
         ours.has_truth and table_digest(source.truth(), TRUTH) != table_digest(copy.truth(), TRUTH)
     ):
         found.append("truth")
     return found
+
+
+def _has_equal_frames(source: Session, copy: Session) -> bool:
+    """Whether both have the same lines; where one of them was packed they are read."""
+    mine = [source.manifest.files[name].sha256 for name in source.raw_parts]
+    theirs = [copy.manifest.files[name].sha256 for name in copy.raw_parts]
+    if mine == theirs or not (mine and theirs):
+        return mine == theirs
+    return raw_digest(source) == raw_digest(copy)

@@ -62,12 +62,13 @@ TRUTH = pa.schema(
 Source = Literal["collect", "import", "synthetic", "simulated"]
 
 
-class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One piece of a session: `sha256` of its bytes, or of its rows where a store keeps rows."""
 
     rows: int
     bytes: int
     sha256: str
+    level: int = 0  # of the zstd by which a raw part was packed; 0: as it was recorded
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

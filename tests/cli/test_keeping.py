@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 
 from kalshi_ray.cli.app import run
@@ -21,12 +22,13 @@ Answer = Callable[..., Any]
 
 @pytest.fixture
 def store(tmp_path: Path) -> SessionStore:
-    """A store with the session `live`: 100 updates in ten parts, and frames."""
+    """A store with the session `live`: 100 updates in ten parts, and lines of frames in three."""
     store = open_store(str(tmp_path / "store"))
     table = random_updates(100, markets=1, seed=1)
     with store.writer("live", manifest=draft()) as writer:
         writer.add_markets(market_table("A"))
-        writer.put_raw(0, b"frames")
+        for number in range(3):
+            writer.put_raw(number, bytes(pa.compress(b"a line\n" * 20, codec="zstd", asbytes=True)))
         for number in range(10):
             writer.write_part(number, table.slice(number * 10, 10))
         writer.commit()
@@ -98,8 +100,10 @@ def test_compact_says_bytes_before_and_after(store: SessionStore, say: Callable[
     content = store.open("live").checksum
     told = say("compact", "live")
     assert "10 parts of" in told and "are now 1 part of" in told and content[:16] in told
-    assert store.open("live").checksum == content
-    assert "nothing to do" in say("compact", "live")
+    assert "frames as received, 3 parts of" in told and "with the same lines" in told
+    assert store.open("live").checksum == content and len(store.open("live").raw_parts) == 1
+    told = say("compact", "live")
+    assert "live has 1 part for 100 updates, 1 part of frames as received: nothing to do" in " ".join(told.split())
 
 
 def test_compact_refuses_what_is_being_written(store: SessionStore, say: Callable[..., str]) -> None:
@@ -145,7 +149,8 @@ def test_unlock_names_the_writer_and_wants_its_machine(store: SessionStore, say:
 
 def test_list_shows_frames_apart(store: SessionStore, say: Callable[..., str], answer: Answer) -> None:
     [live] = answer("list")["sessions"]
-    assert live["raw_bytes"] == len(b"frames") < live["bytes"]
+    raw = [len(store.open("live").raw_part(name)) for name in store.open("live").raw_parts]
+    assert live["raw_bytes"] == sum(raw) < live["bytes"]
     assert "raw MB" in say("list")
 
 

@@ -240,14 +240,14 @@ def test_a_compaction_that_is_killed_at_any_call_leaves_the_session_whole(
     kind: str, when: When, tmp_path: Path
 ) -> None:
     store, table = emptied_store(kind, tmp_path), random_updates(100, markets=1, seed=1)
-    content = ""
+    content, frames = "", bytes(pa.compress(b"a line\n" * 50, codec="zstd", asbytes=True))
 
     def act(at: int, fault: Killed, when: When) -> FaultyBackend:
         nonlocal store, content
         store = emptied_store(kind, tmp_path / str(at))
         with store.writer("s", manifest=draft()) as writer:
             writer.add_markets(market_table("A"))
-            writer.put_raw(0, b"frames")
+            writer.put_raw(0, frames)
             for number in range(4):
                 writer.write_part(number, table.slice(number * 25, 25))
             content = writer.commit().content
