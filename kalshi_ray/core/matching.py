@@ -298,7 +298,7 @@ def _meet_row(venue, rules, update, before):
     side = update.flags & ASK_SIDE
     tick = int(update.tick)
     if update.kind == TRADE:
-        if tick < 0 or update.flags & OFF_BOOK:
+        if tick < 0 or update.flags & OFF_BOOK or venue.status != ACTIVE:
             return
         if venue.orders[BID].live and not update.flags & TAKER_BOUGHT:
             _meet_print(venue, rules, BID, tick, int(update.size))
@@ -307,7 +307,7 @@ def _meet_row(venue, rules, update, before):
         return
     order = venue.orders[side]
     if update.kind == DELTA and update.size < 0 and order.live and order.tick == tick:
-        if update.flags & BY_TRADE:
+        if update.flags & BY_TRADE and venue.status == ACTIVE:
             order.owed -= int(update.size)
             _clip_queue(venue, order)
         else:
@@ -319,6 +319,8 @@ def _meet_row(venue, rules, update, before):
             kept = venue.orders[slot]
             if kept.live:
                 _clip_queue(venue, kept)
+    if venue.status != ACTIVE:  # a paused market keeps orders and trades nothing
+        return
     for slot in (BID, ASK):
         if venue.orders[slot].live and _crosses(venue.book, slot, venue.orders[slot].tick):
             _meet_far_side(venue, rules, slot)

@@ -436,6 +436,20 @@ def test_what_ends_resting_orders(row: Row, survives: bool) -> None:
     assert [a.event for a in pair.answers] == ["ack", "ack"] + ([] if survives else ["done", "done"])
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row(after(60), "print", tick=46, size=99, taker=ASK),
+        Row(after(60), "delta", ASK, 46, 99),
+    ],
+)
+def test_a_paused_market_fills_nothing(row: Row) -> None:
+    """Orders wait in it, and the tape may say what it likes."""
+    for model in FillModel:
+        pair = finish(pair_of([Row(after(50), "status", size=2), row], model=model), resting(BID, 48, 5))
+        assert pair.filled(1) == 0 and pair.venue["live"] == 1
+
+
 def test_reactivation_ends_resting_orders() -> None:
     pair = finish(pair_of([Row(after(50), "status", size=2), Row(after(60), "status", size=1)]), resting(BID, 48, 5))
     assert [(a.event, a.at) for a in pair.answers] == [("ack", after(3)), ("done", after(60))]

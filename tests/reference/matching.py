@@ -269,7 +269,7 @@ class Exchange:
             self.status = FINALIZED
 
     def _see_print(self, row: Row) -> None:
-        if row.off_book:
+        if row.off_book or self.status != ACTIVE:
             return
         for slot in (BID, ASK):
             order = self.resting.get(slot)
@@ -297,7 +297,7 @@ class Exchange:
         order = self.resting.get(row.side)
         if order is None or order.tick != row.tick:
             return
-        if row.by_trade:
+        if row.by_trade and self.status == ACTIVE:
             order.unprinted -= row.size
         elif self.model == OPTIMISTIC:
             order.ahead = max(0, order.ahead + row.size)
@@ -313,7 +313,7 @@ class Exchange:
 
     def _meet_far_side(self) -> None:
         """A level of the other side at or through our price fills us, after the queue at our price."""
-        for slot in (BID, ASK):
+        for slot in (BID, ASK) if self.status == ACTIVE else ():
             order = self.resting.get(slot)
             if order is None:
                 continue

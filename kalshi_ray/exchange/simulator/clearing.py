@@ -74,6 +74,12 @@ class Clearing:
         """The order holds nothing back any more; so before every change of it."""
         self._weigh(order, -1)
 
+    def rebound(self, order: LiveOrder, rate_ppm: int) -> None:
+        """A working order holds back what it can be charged at another rate."""
+        self.release(order)
+        order.fee_bound = self.bound_fee(order, rate_ppm)
+        self.engage(order)
+
     def _weigh(self, order: LiveOrder, sign: int) -> None:
         subaccount = order.account.subaccount(order.subaccount)
         holding = subaccount.holding(order.ticker)
@@ -106,7 +112,9 @@ class Clearing:
         )  # fmt: skip
         for order, side, is_taker in ((resting, 1 - bought, False), (taker, bought, True)):
             if order is None:
+                before = market.flow_holding.position
                 market.flow_cash += market.flow_holding.fill(side, price, lots, 0, self.now_ns)
+                market.note_position(before, market.flow_holding.position)
             else:
                 self._fill(market, order, price, lots, is_taker, trade_id)
 
@@ -117,7 +125,7 @@ class Clearing:
         before = holding.position
         fee = self._charge(market, order, price, lots, is_taker, holding.closing(order.side, lots))
         subaccount.cash += holding.fill(order.side, price, lots, fee, self.now_ns)
-        market.note_interest(max(0, holding.position) - max(0, before))
+        market.note_position(before, holding.position)
         market.fees += fee
         order.filled += lots
         cost = lots * (price if order.side == BID else DOLLAR - price)
@@ -128,7 +136,9 @@ class Clearing:
             order.maker_cost += cost
             order.maker_fees += fee
         if order.left:
-            order.fee_bound = min(order.fee_bound, self.bound_fee(order, max(market.taker_ppm, market.maker_ppm)))
+            # What a better price left over may go into fees: those of a better price can be higher.
+            bound = order.fee_bound + lots * order.paid - cost
+            order.fee_bound = min(bound, self.bound_fee(order, max(market.taker_ppm, market.maker_ppm)))
             holding.weigh(order, 1)
         else:
             order.status = OrderStatus.EXECUTED

@@ -47,20 +47,24 @@ def place(exchange: ExchangeState, account: Account, request: OrderRequest) -> P
     number, order_id = clearing.next_id("order")
     order = LiveOrder(number, order_id, account, request, group, market.terms.exchange_index, exchange.now_ns)
     immediate = request.time_in_force is not GTC
+    if request.reduce_only:  # what a reduction cannot reach costs nothing
+        order.size = account.subaccount(order.subaccount).holding(order.ticker).closing(order.side, order.size)
+    wanted = order.size
     order.fee_bound = clearing.bound_fee(order, _highest_rate(market, immediate))
     clearing.engage(order)
     refused = _check_book(market, order, request)
-    if refused:
+    if refused or wanted < request.size:
         clearing.release(order)
+    if refused:
         if refused is NOT_ENOUGH_RESTING and order.client_order_id:
             account.orders.by_client_id[order.client_order_id] = ""  # a killed order has used its id
         return refused
+    if wanted < request.size:
+        order.size = request.size
+        clearing.engage(order)
     account.orders.add(order)
     if group:
         group.orders[order.id] = order
-    wanted = order.size
-    if request.reduce_only:
-        wanted = account.subaccount(order.subaccount).holding(order.ticker).closing(order.side, order.size)
     _execute(exchange, market, order, wanted, rests=not immediate, reason="")
     return _placed(order, 0, 0, 0, exchange.now_ns)
 

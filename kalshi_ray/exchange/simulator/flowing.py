@@ -7,6 +7,7 @@ from kalshi_ray.core.units import Side
 from kalshi_ray.errors import DataError
 from kalshi_ray.exchange.simulator.flow import FlowDelta, FlowUpdate, WholeUpdate
 from kalshi_ray.exchange.simulator.grouping import GroupingExchange
+from kalshi_ray.exchange.simulator.lifecycle import RESULTS
 from kalshi_ray.exchange.simulator.market import HALT, Market
 from kalshi_ray.exchange.simulator.settings import rates_of
 from kalshi_ray.exchange.simulator.state import CLOSE
@@ -46,7 +47,7 @@ class FlowingExchange(GroupingExchange):
     def _flow_into(self, market: Market, update: WholeUpdate) -> None:
         if isinstance(update, BookSnapshot):
             if not market.is_over:
-                market.book.replace_flow(update, meets=self.is_trading)
+                market.book.replace_flow(update, meets=self.may_trade(market))
                 market.resume()
         elif isinstance(update, Trade):
             if not market.is_over:
@@ -57,20 +58,19 @@ class FlowingExchange(GroupingExchange):
             self._note_row(market, update)
         market.publish()
 
-    @property
-    def is_trading(self) -> bool:
-        """Whether the exchange as a whole trades."""
-        return self.exchange_active and self.trading_active
+    def may_trade(self, market: Market) -> bool:
+        """Whether orders can meet: elsewhere the flow's book changes, and nothing trades."""
+        return self.exchange_active and self.trading_active and market.trades_now
 
     def _change_level(self, market: Market, delta: BookDelta) -> None:
-        by_trade = isinstance(delta, FlowDelta) and delta.by_trade
-        meets = self.exchange_active and self.trading_active
-        if not market.book.change_flow(delta, by_trade=by_trade, meets=meets):
+        may_trade = self.may_trade(market)
+        by_trade = isinstance(delta, FlowDelta) and delta.by_trade and may_trade  # else its print counts for nobody
+        if not market.book.change_flow(delta, by_trade=by_trade, meets=may_trade):
             market.halt()
 
     def _print(self, market: Market, trade: Trade) -> None:
         """Accounts' orders are hit first; the rest of the print is the flow's own. Blocks and odd prices hit nobody."""
-        if not self.is_trading:
+        if not self.may_trade(market):
             return
         rest, taker = trade.size, trade.taker
         if not trade.is_block and trade.price in market.prices:
@@ -102,7 +102,7 @@ class FlowingExchange(GroupingExchange):
         elif kind is Kind.SCHEDULE:
             self._reschedule(market, row.size)
         elif kind is Kind.FEE:
-            market.taker_ppm, market.maker_ppm = row.size, row.price
+            market.charge(row.size, row.price)
         elif kind is Kind.SETTLEMENT:
             self.determine(market, row.price)
         elif kind is not Kind.SIGNAL:  # of which an exchange knows nothing
@@ -113,7 +113,7 @@ class FlowingExchange(GroupingExchange):
 
     def _become(self, market: Market, status: Status) -> None:
         """A state that a tape names. Results come with their value, so that the states behind it only close."""
-        if status in (Status.DETERMINED, Status.AMENDED, Status.FINALIZED):
+        if status in RESULTS:
             market.close()
         else:
             market.become(status)
@@ -132,7 +132,8 @@ class FlowingExchange(GroupingExchange):
             if market.terms.event == change.event:
                 fee_type = change.fee_type or market.terms.fee_type
                 multiplier = market.terms.multiplier_ppm if change.multiplier_ppm is None else change.multiplier_ppm
-                market.taker_ppm, market.maker_ppm = rates_of(fee_type, multiplier)
+                market.charge(*rates_of(fee_type, multiplier))
+                market.publish()
         self.clearing.tell_all(change.event, change)
 
     # -- the operator
@@ -155,7 +156,7 @@ class FlowingExchange(GroupingExchange):
         self.turn(now_ns)
         self.exchange_active = self.trading_active = True
         for market in self.markets_by_ticker.values():
-            if market.book.flow.known:
+            if market.trades_now:
                 market.book.meet_flow()
             market.publish()
         self.trip_groups()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kalshi_ray.exchange.simulator.accounts import SUBACCOUNTS, Account
-from kalshi_ray.exchange.simulator.checks import NO_GROUP
+from kalshi_ray.exchange.simulator.checks import NO_GROUP, PAUSED
 from kalshi_ray.exchange.simulator.groups import Group
 from kalshi_ray.exchange.simulator.orders import LiveOrder
 from kalshi_ray.exchange.simulator.outbox import Private
@@ -18,6 +18,8 @@ class GroupingExchange(ReadableExchange):
     def create_group(self, account: Account, request: GroupRequest, now_ns: int) -> GroupCreated | Refused:
         """Make an order group."""
         self.turn(now_ns)
+        if not self.exchange_active:
+            return PAUSED
         if not 0 <= request.subaccount < SUBACCOUNTS:
             return refusal(400, "bad_request", f"subaccount is 0 to {SUBACCOUNTS - 1}")
         if request.limit <= 0:
@@ -33,9 +35,9 @@ class GroupingExchange(ReadableExchange):
     def limit_group(self, account: Account, group_id: str, limit: int, now_ns: int) -> Refused | None:
         """Another limit; one that is exceeded already triggers the group."""
         self.turn(now_ns)
-        group = account.groups.get(group_id)
-        if group is None:
-            return NO_GROUP
+        group = self._find_group(account, group_id)
+        if isinstance(group, Refused):
+            return group
         if limit <= 0:
             return refusal(400, "bad_request", "contracts_limit must be positive")
         group.limit = limit
@@ -47,9 +49,9 @@ class GroupingExchange(ReadableExchange):
     def reset_group(self, account: Account, group_id: str, now_ns: int) -> Refused | None:
         """Forget what was filled, and take orders again."""
         self.turn(now_ns)
-        group = account.groups.get(group_id)
-        if group is None:
-            return NO_GROUP
+        group = self._find_group(account, group_id)
+        if isinstance(group, Refused):
+            return group
         group.reset()
         self._tell_group(group, "reset")
         return None
@@ -57,18 +59,19 @@ class GroupingExchange(ReadableExchange):
     def trigger_group(self, account: Account, group_id: str, now_ns: int) -> Refused | None:
         """Cancel all orders of the group and take none until it is reset."""
         self.turn(now_ns)
-        group = account.groups.get(group_id)
-        if group is None:
-            return NO_GROUP
+        group = self._find_group(account, group_id)
+        if isinstance(group, Refused):
+            return group
         self._trigger(group)
         return None
 
     def delete_group(self, account: Account, group_id: str, now_ns: int) -> Refused | None:
         """Cancel all orders of the group and forget it."""
         self.turn(now_ns)
-        group = account.groups.pop(group_id, None)
-        if group is None:
-            return NO_GROUP
+        group = self._find_group(account, group_id)
+        if isinstance(group, Refused):
+            return group
+        del account.groups[group_id]
         self.cancel_orders(list(group.orders.values()))
         self._tell_group(group, "deleted")
         return None
@@ -86,6 +89,12 @@ class GroupingExchange(ReadableExchange):
         for group in tripped:
             if not group.is_triggered:
                 self._trigger(group)
+
+    def _find_group(self, account: Account, group_id: str) -> Group | Refused:
+        """The group that is meant, where the exchange takes anything at all."""
+        if not self.exchange_active:
+            return PAUSED
+        return account.groups.get(group_id) or NO_GROUP
 
     def _trigger(self, group: Group) -> None:
         group.is_triggered = True

@@ -45,6 +45,7 @@ REFUSALS: dict[Status, tuple[int, str]] = {
 }
 CANCELLABLE = (ACTIVE, INACTIVE)
 UNSETTLED = (DETERMINED, AMENDED)
+RESULTS = (DETERMINED, AMENDED, FINALIZED)  # states that a market reaches by its result alone
 
 
 def step_word(ticker: str, before: Status, after: Status) -> str:

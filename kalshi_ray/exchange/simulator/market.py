@@ -8,13 +8,14 @@ from typing import Any
 from kalshi_ray.core.rules import FillModel
 from kalshi_ray.core.tape import Status
 from kalshi_ray.core.units import DOLLAR, SECOND, PriceGrid, Side
+from kalshi_ray.errors import DataError
 from kalshi_ray.exchange.simulator.accounts import Holding
 from kalshi_ray.exchange.simulator.candles import CandleHistory
 from kalshi_ray.exchange.simulator.clearing import Clearing
 from kalshi_ray.exchange.simulator.composite import CompositeBook
 from kalshi_ray.exchange.simulator.display import Touch
 from kalshi_ray.exchange.simulator.flow import NO_ASK, NO_BID
-from kalshi_ray.exchange.simulator.lifecycle import CANCELS, result_of, step_word
+from kalshi_ray.exchange.simulator.lifecycle import CANCELS, RESULTS, result_of, step_word
 from kalshi_ray.exchange.simulator.orders import LiveOrder
 from kalshi_ray.exchange.simulator.outbox import Cause, Public
 from kalshi_ray.exchange.simulator.settings import MarketTerms
@@ -22,7 +23,7 @@ from kalshi_ray.wire import listing
 from kalshi_ray.wire.messages import BookDelta, BookSnapshot, MarketChange, Ranges, Trade
 from kalshi_ray.wire.trading import TickerMessage
 
-HALT = "HaltCancel"
+HALT, UNPAID = "HaltCancel", "MarginCancel"
 
 
 class Market:
@@ -134,10 +135,21 @@ class Market:
         self.candles.note_trade(trade.exch_ns, trade.price, trade.size)
         self.clearing.tell_all(self.ticker, trade)
 
-    def note_interest(self, change: int) -> None:
-        """Pairs of YES and NO were opened or closed."""
+    def note_position(self, before: int, after: int) -> None:
+        """A position changed, the flow's own included: each pair of YES and NO has one who is long."""
+        change = max(0, after) - max(0, before)
         self.open_interest += change
-        self._is_restated = True
+        self._is_restated |= change != 0
+
+    def charge(self, taker_ppm: int, maker_ppm: int) -> None:
+        """Other fees. Resting orders hold them back from now on; the latest that nobody can pay for are taken off."""
+        self.taker_ppm, self.maker_ppm = taker_ppm, maker_ppm
+        resting = sorted((o for ladder in self.book.ladders for o in ladder.by_priority()), key=lambda o: -o.number)
+        for order in resting:
+            self.clearing.rebound(order, max(taker_ppm, maker_ppm))
+        for order in resting:
+            if order.account.subaccount(order.subaccount).free < 0:
+                self.cancel(order, UNPAID)
 
     def note_print(self, price: int, lots: int, taker: Side, *, is_block: bool) -> None:
         """A print in which no account took part."""
@@ -198,6 +210,8 @@ class Market:
         """Step to another state, with all that it does to resting orders. Nothing happens where it is already there."""
         if status is self.status:
             return
+        if status in RESULTS:
+            raise DataError(f"{self.ticker}: a market becomes {status.name.lower()} by its result alone")
         before = self.status
         word = step_word(self.ticker, before, status)
         self.status = status

@@ -151,10 +151,11 @@ class ExchangeState:
             for number, subaccount in account.subaccounts.items():
                 if market.ticker in subaccount.holdings:
                     self._pay(market, account, number, value)
-        before = market.flow_holding.fees
-        market.flow_cash += market.flow_holding.settle(value, self.now_ns)
-        market.fees += market.flow_holding.fees - before
-        market.note_interest(-market.open_interest)
+        flow = market.flow_holding
+        position, fees = flow.position, flow.fees
+        market.flow_cash += flow.settle(value, self.now_ns)
+        market.fees += flow.fees - fees
+        market.note_position(position, 0)
         market.tell_change("settled", status=Status.FINALIZED)
 
     def _pay(self, market: Market, account: Account, number: int, value: int) -> None:
@@ -164,6 +165,7 @@ class ExchangeState:
         paid = holding.settle(value, self.now_ns)
         subaccount.cash += paid
         market.fees += holding.fees - fees
+        market.note_position(position, 0)
         account.changed_ns = self.now_ns
         if position == 0:
             return
@@ -207,6 +209,8 @@ class ExchangeState:
         shorts = sum(max(0, -holding.position) for holding in found)
         if longs != shorts:
             raise LedgerBroken(f"{market.ticker}: {longs} lots long and {shorts} short")
+        if longs != market.open_interest:
+            raise LedgerBroken(f"{market.ticker}: {longs} lots are open, {market.open_interest} are told")
         if sum(holding.fees for holding in found) != market.fees:
             raise LedgerBroken(f"{market.ticker}: fees of its holders are not the {market.fees} micros it took")
         return longs

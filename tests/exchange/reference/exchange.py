@@ -39,6 +39,17 @@ class Market:
     sides: tuple[Side, Side] = field(default_factory=lambda: (Side(0), Side(1)))
     trades: list[tuple[int, int, int]] = field(default_factory=list)
 
+    def shown(self, side: int) -> dict[int, int]:
+        """Lots by price, without flow that an order of the other side reaches: it waits for trading to go on."""
+        own, far = self.sides[side], self.sides[1 - side]
+        limit = next((order.price for order in far.orders()), None)
+        found = {}
+        for price, lots in own.shown().items():
+            hidden = own.flow_at(price) if limit is not None and own.reaches(limit, price) else 0
+            if lots > hidden:
+                found[price] = lots - hidden
+        return found
+
 
 class ReferenceExchange:
     """Accounts by number, markets by ticker."""
@@ -133,6 +144,8 @@ class ReferenceExchange:
     def resume(self) -> None:
         """Everything goes on."""
         self.is_trading = self.is_open = True
+        for market in self.markets.values():
+            self._meet(market)
 
     def _sweep(self, market: Market, *, only_on_pause: bool) -> None:
         for side in market.sides:
@@ -164,9 +177,12 @@ class ReferenceExchange:
             return BAD_PRICE
         order = Order(len(self.orders), owner, ticker, name, side, price, size, self_trade, post_only,
                       cancel_on_pause, expires_ns)  # fmt: skip
-        order.fee_bound = highest_fees(size, price, market.taker_ppm, self.precision)
+        wanted = member.holding(ticker).closes(side, size) if reduce_only else size
+        order.size = wanted
+        order.fee_bound = highest_fees(wanted, price, market.taker_ppm, self.precision)
         if member.cash < member.held_back([*self.working(owner), order]):
             return POOR
+        order.size = size
         if post_only and self._crosses(market, side, price):
             return BAD_ORDER
         if tif == "fok" and not self._can_fill(market, order):
@@ -174,7 +190,6 @@ class ReferenceExchange:
             return TOO_LITTLE
         member.names.add(name)
         self.orders.append(order)
-        wanted = member.holding(ticker).closes(side, size) if reduce_only else size
         self._execute(market, order, wanted, rests=tif == "gtc")
         return self._placed(order, 0, 0, 0)
 
@@ -363,7 +378,8 @@ class ReferenceExchange:
                 order.maker_cost += cost
                 order.maker_fees += fee
             rest = order.fees + highest_fees(order.left, order.price, market.taker_ppm, self.precision)
-            order.fee_bound = min(order.fee_bound, rest)
+            better = lots * order.paid - cost  # than its limit: that much more is there for fees
+            order.fee_bound = min(order.fee_bound + better, rest)
             if not order.left:
                 order.state = "executed"
             member.fills.append((order.number, order.ticker, order.side, price, lots, is_taker, fee))
@@ -409,7 +425,9 @@ class ReferenceExchange:
             side.tidy()
 
     def _meet(self, market: Market) -> None:
-        """Orders trade at their own prices with the flow that reaches them."""
+        """Orders trade at their own prices with the flow that reaches them, where anything trades."""
+        if self._refuses_change(market):
+            return
         for side, far in (market.sides, market.sides[::-1]):
             for order in list(side.orders()):
                 for price in far.prices():
@@ -427,6 +445,8 @@ class ReferenceExchange:
     def flow_trades(self, ticker: str, taker: int, price: int, lots: int) -> None:
         """Others trade at a price: orders beyond it first, then the line there, whose flow the tape takes away next."""
         market = self.markets[ticker]
+        if self._refuses_change(market):
+            return
         if not self._is_on_grid(market, price):  # no order can be priced so: it hits nobody
             market.trades.append((price, lots, taker))
             return

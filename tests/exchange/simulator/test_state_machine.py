@@ -266,8 +266,14 @@ class TwoExchanges(RuleBasedStateMachine):
     # -- the flow
 
     def takes_flow(self, ticker: str) -> bool:
-        """Whether the flow has a say: nobody trades where everything stands still."""
-        return self.reference.is_trading and self.reference.markets[ticker].state == "active"
+        """Whether the flow has a say: in a pause its book still changes."""
+        return self.reference.markets[ticker].state in ("active", "inactive")
+
+    def flow_word(self, ticker: str, what: str) -> str:
+        """What the flow did, and whether orders rested in a pause meanwhile."""
+        market = self.reference.markets[ticker]
+        stands = market.state == "inactive" or not self.reference.is_trading
+        return f"{what} in a pause" if stands and any(list(side.orders()) for side in market.sides) else what
 
     @rule(ticker=tickers, side=sides, at=any_price, lots=st.sampled_from((30, 200, 800)), leaves=st.booleans())
     def flow(self, ticker: str, side: int, at: int, lots: int, leaves: bool) -> None:
@@ -284,7 +290,7 @@ class TwoExchanges(RuleBasedStateMachine):
             self.exchange.apply_flow(delta, self.now)
             self.reference.flow_changes(ticker, side, price, change)
             self.check((), ())
-            seen["flow"] += 1
+            seen[self.flow_word(ticker, "flow")] += 1
 
     @precondition(lambda self: self.steps % 4 == 0)
     @rule(ticker=tickers, between=any_price, lots=st.lists(st.sampled_from((0, 40, 500)), min_size=5, max_size=5))
@@ -317,7 +323,7 @@ class TwoExchanges(RuleBasedStateMachine):
             self.exchange.apply_flow(delta, self.now)
             self.reference.flow_changes(ticker, 1 - taker, price, -gone)
         self.check((), ())
-        seen["print"] += 1
+        seen[self.flow_word(ticker, "print")] += 1
 
     @rule(who=whose, other=whose, ticker=tickers, side=sides, at=any_price, prints=st.booleans(),
           lots=st.tuples(*[st.sampled_from((30, 100, 250, 400))] * 4))  # fmt: skip
@@ -334,6 +340,25 @@ class TwoExchanges(RuleBasedStateMachine):
             self.place(taker, ticker, 1 - side, lots[2], at, False, False, False, TimeInForce.IOC, False,
                        SelfTrade.MAKER, 40)  # fmt: skip
         self.flow(ticker, side, at, lots[3], leaves=True)
+
+    @rule(who=whose, ticker=tickers, side=sides, at=any_price, lots=st.sampled_from((30, 200, 800)),
+          of_market=st.booleans())  # fmt: skip
+    def trade_in_a_pause(self, who: int, ticker: str, side: int, at: int, lots: int, of_market: bool) -> None:
+        """An order rests, everything stops, the flow comes to it, and everything goes on."""
+        self.place_some(ticker, [(who, side, 250, at)], SelfTrade.MAKER)
+        if self.reference.markets[ticker].state != "active":
+            return
+        if of_market:
+            self.switch(ticker)
+        else:
+            self.pause(whole=False)
+        self.flow(ticker, 1 - side, at, lots, leaves=False)
+        self.flow(ticker, side, at, lots, leaves=True)
+        self.print(ticker, 1 - side, at, lots)
+        if of_market:
+            self.switch(ticker)
+        else:
+            self.resume()
 
     # -- what must agree
 
@@ -381,7 +406,7 @@ class TwoExchanges(RuleBasedStateMachine):
     def compare_market(self, ticker: str) -> None:
         """The book that is shown, told by the stream and known to the reference; and the trades."""
         market, book = self.reference.markets[ticker], self.exchange.book(ticker)
-        bids, asks = (side.shown() for side in market.sides)
+        bids, asks = market.shown(0), market.shown(1)
         assert (dict(book.bids), dict(book.asks)) == (bids, asks) == self.books[ticker]  # type: ignore[union-attr]
         assert max(bids, default=0) < min(asks, default=10_000), "the book is crossed"
         trades = [(trade.price, trade.size, int(trade.taker)) for trade in self.exchange.trades(ticker=ticker)]
@@ -460,9 +485,10 @@ def test_the_exchange_is_the_reference() -> None:
     """Random commands of three accounts, flow, pauses and results: both exchanges agree after each of them."""
     seen.clear()
     run_state_machine_as_test(TwoExchanges, settings=settings(max_examples=100, stateful_step_count=50))
-    for what in ("placed", "reduced", "between accounts", "flow", "print", "refused insufficient_balance",
-                 "refused invalid_order", "refused fill_or_kill_insufficient_resting_volume",
-                 "refused order_already_exists", "refused market_closed", "refused trading_is_paused"):  # fmt: skip
+    for what in ("placed", "reduced", "between accounts", "flow", "print", "flow in a pause", "print in a pause",
+                 "refused insufficient_balance", "refused invalid_order", "refused market_closed",
+                 "refused fill_or_kill_insufficient_resting_volume", "refused order_already_exists",
+                 "refused trading_is_paused"):  # fmt: skip
         assert seen[what] > 0, (what, seen)
 
 
