@@ -189,7 +189,7 @@ class CompositeBook:
             return False
         self.display.touched.add((side, price))
         if change > 0:
-            if meets and (self.ladders[BID].count or self.ladders[ASK].count):
+            if meets:
                 self.meet_flow()
         elif level := self.ladders[side].levels.get(price):
             level.meet_decrease(self._model, before, before + change, -change, by_trade)

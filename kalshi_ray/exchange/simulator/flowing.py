@@ -63,9 +63,11 @@ class FlowingExchange(GroupingExchange):
         return self.exchange_active and self.trading_active and market.trades_now
 
     def _change_level(self, market: Market, delta: BookDelta) -> None:
-        may_trade = self.may_trade(market)
-        by_trade = isinstance(delta, FlowDelta) and delta.by_trade and may_trade  # else its print counts for nobody
-        if not market.book.change_flow(delta, by_trade=by_trade, meets=may_trade):
+        book = market.book
+        bids, asks = book.ladders
+        meets = bool(bids.count or asks.count) and self.may_trade(market)
+        by_trade = meets and isinstance(delta, FlowDelta) and delta.by_trade  # in a pause its print counts for nobody
+        if not book.change_flow(delta, by_trade=by_trade, meets=meets):
             market.halt()
 
     def _print(self, market: Market, trade: Trade) -> None:
