@@ -7,6 +7,7 @@ import base64
 import http
 import json
 import random
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -161,6 +162,59 @@ def test_a_refused_handshake_is_one_typed_error_and_not_tried_again(
 
     streamed(greet, work, gate=gate)
     assert len(dialled) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 502])
+def test_whatever_refuses_a_stream_that_was_let_in_before_may_pass(status: int) -> None:
+    answers = iter([None, status, status, None])
+
+    def gate(socket: ServerConnection, request: Request) -> Response | None:
+        refusal = next(answers)
+        return None if refusal is None else socket.respond(http.HTTPStatus(refusal), "no")
+
+    async def once(socket: ServerConnection) -> None:
+        await socket.send(await socket.recv())
+        await socket.close(1012)
+
+    assert streamed(once, lambda stream: take(stream, 2), gate=gate, attempts=1) == [b"hello echo"] * 2
+
+
+def test_a_stream_that_insists_waits_for_an_exchange_that_is_not_there_yet() -> None:
+    async def whole() -> list[bytes]:
+        held = socket.socket()
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        address = Address(environment="local", rest="http://127.0.0.1:1", stream=f"ws://127.0.0.1:{port}{PATH}")
+        async with Stream(address, signer(), settings(attempts=1), [Echo()], random.Random(0), insists=True) as stream:
+            while stream.dials < 5:
+                await asyncio.sleep(0.001)
+            held.close()
+            async with serve(greet, "127.0.0.1", port):
+                return await take(stream, 1)
+
+    assert asyncio.run(asyncio.wait_for(whole(), 30)) == [b"you said hello echo"]
+
+
+def test_what_a_slow_reader_has_not_taken_of_a_lost_connection_comes_before_what_the_next_one_brings() -> None:
+    feed, dials = Counting(), iter(range(100))
+
+    async def pour(socket: ServerConnection) -> None:
+        first = 1_000 * next(dials)
+        await socket.recv()
+        with suppress(ConnectionClosed):
+            for number in range(first, first + 20):
+                await socket.send(str(number).encode())
+            await socket.wait_closed()
+
+    async def work(stream: Stream[bytes]) -> list[bytes]:
+        while feed.judged < 2:  # one is in the queue, one waits for room
+            await asyncio.sleep(0.01)
+        feed.is_online = False
+        await asyncio.sleep(0.3)  # the connection is given up, and another is there
+        return await take(stream, 12)
+
+    found = [int(frame) for frame in streamed(pour, work, feeds=[feed], buffered_frames=1)]  # type: ignore[attr-defined]
+    assert found == sorted(found) and found[:2] == [0, 1] and found[-1] >= 1_000
 
 
 def test_where_nobody_listens_the_error_comes_after_all_attempts() -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
@@ -78,8 +79,12 @@ class Stream(Generic[E]):
         chance: random.Random,
         *,
         clock: Callable[[], int] = time.time_ns,
+        insists: bool = False,
     ) -> None:
-        """`clock` says when frames came; signatures and answers go by the clock of the machine."""
+        """`clock` says when frames came; signatures and answers go by the clock of the machine.
+
+        `insists`: dial for ever, as after a connection that there was, although there was none yet.
+        """
         if signer is None:
             raise AuthenticationFailed(
                 "a stream needs a key, for public channels too", remedy="Set exchange.key_id and a private key"
@@ -89,10 +94,9 @@ class Stream(Generic[E]):
         self._feeds, self._backoff, self._clock = feeds, Backoff(settings, chance), clock
         self._frames: asyncio.Queue[Sequence[E] | None] = asyncio.Queue(settings.buffered_frames)
         self._tasks: list[asyncio.Task[None]] = []
-        self._is_closed = False
+        self._is_closed, self._insists = False, insists
         self._turn = asyncio.Lock()  # a queue alone lets who comes later overtake who waits for room
-        self._handed = 0
-        self._unplaced: dict[int, Sequence[E]] = {}  # what found no room before the end, by its place
+        self._unplaced: deque[Sequence[E]] = deque()  # what found no room yet, in order
         self._wake = [asyncio.Event() for _ in feeds]
 
     async def __aenter__(self) -> Self:
@@ -125,7 +129,7 @@ class Stream(Generic[E]):
             events = await self._frames.get()
             for event in events or ():
                 yield event
-        for _, events in sorted(self._unplaced.items()):
+        for events in self._unplaced:
             for event in events:
                 yield event
 
@@ -156,8 +160,8 @@ class Stream(Generic[E]):
                 await task
 
     async def _keep(self, feed: Converses[E], wake: asyncio.Event) -> None:
-        """Dial and listen, again and again. Raises where dialling again cannot help."""
-        failures, was_up = 0, False
+        """Dial and listen, again and again. Raises where there never was a connection and dialling cannot help."""
+        failures, was_up = 0, self._insists
         while True:
             began, waiting = time.monotonic(), asyncio.create_task(self._pass_time(feed))
             try:
@@ -169,7 +173,7 @@ class Stream(Generic[E]):
                     await self._listen(socket, feed, wake)
                     cause = "silence"
             except InvalidStatus as problem:
-                cause = self._refused(problem)
+                cause = self._refused(problem, may_pass=was_up)
             except (OSError, TimeoutError, WebSocketException, EOFError) as problem:
                 cause = str(problem) or type(problem).__name__
             finally:
@@ -249,20 +253,24 @@ class Stream(Generic[E]):
                 await self._hand_out(feed.take_events())
 
     async def _hand_out(self, events: Sequence[E]) -> None:
-        """To whoever reads, in order, once there is room: a slow reader makes the connection wait."""
-        if not events:
-            return
-        self._handed += 1
-        place = self._handed
-        try:
-            async with self._turn:
-                await self._frames.put(events)
-        except asyncio.CancelledError:
-            self._unplaced[place] = events
-            raise
+        """To whoever reads, in order, once there is room: a slow reader makes the connection wait.
 
-    def _refused(self, problem: InvalidStatus) -> str:
-        """Why a handshake was refused, if another may fare better; raises the error if not."""
+        Who is cancelled meanwhile, because the connection is gone, leaves its events to whoever comes next.
+        """
+        if events:
+            self._unplaced.append(events)
+        if not self._unplaced:
+            return
+        async with self._turn:
+            while self._unplaced:
+                await self._frames.put(self._unplaced[0])
+                self._unplaced.popleft()
+
+    def _refused(self, problem: InvalidStatus, *, may_pass: bool) -> str:
+        """Why a handshake was refused, if another may fare better; raises the error if not.
+
+        `may_pass`: we were let in before. Clocks are set, exchanges are restarted and gates have bad hours.
+        """
         response, now = problem.response, time.time_ns()
         status = response.status_code
         if status >= 500 or status == 429:
@@ -272,6 +280,8 @@ class Stream(Generic[E]):
         error: ExchangeError = refusal_error(
             handshake, read_error(status, bytes(response.body or b"")), skew[0] if skew else None
         )
+        if may_pass:
+            return str(error)
         raise error from problem
 
     @property
