@@ -31,7 +31,7 @@ from kalshi_ray.errors import (
 )
 from kalshi_ray.exchange.client import ExchangeClient, key_of, opened
 from kalshi_ray.exchange.settings import Address, ExchangeSettings, ReadyAccount, ReadyFile
-from kalshi_ray.exchange.sign import SIGNATURE_HEADER, TIME_HEADER
+from kalshi_ray.exchange.sign import KEY_HEADER, SIGNATURE_HEADER, TIME_HEADER
 from kalshi_ray.exchange.throttle import PUBLISHED_COSTS
 from kalshi_ray.wire import bodies, requests
 from kalshi_ray.wire.listing import AccountLimits, Bucket
@@ -468,6 +468,35 @@ def test_keys_from_file_variable_and_simulator(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ConfigError, match="the simulator has 2 accounts"):
         opened(msgspec.structs.replace(chosen, account=2))
     assert opened(msgspec.structs.replace(chosen, rest_url="http://127.0.0.1:2/trade-api/v2"))[1] is None
+
+
+def test_a_simulator_that_is_started_again_is_signed_for_with_its_other_key(tmp_path: Path) -> None:
+    key, path = tmp_path / "key.pem", tmp_path / "ready.json"
+    key.write_bytes(pem_of(ed25519_key()))
+    key.chmod(0o600)
+
+    def start(key_id: str, file: str = "key.pem") -> None:
+        accounts = (ReadyAccount(key_id, file),)
+        ready = ReadyFile(rest="http://127.0.0.1:1/v2", ws="ws://127.0.0.1:1/v2", accounts=accounts)
+        (tmp_path / "next").write_bytes(msgspec.json.encode(ready))
+        (tmp_path / "next").replace(path)
+
+    start("first")
+    _, signer = opened(ExchangeSettings(ready_file=str(path)))
+    assert signer is not None
+
+    def signed_by() -> str:
+        return signer.headers("GET", "/", 0)[KEY_HEADER]
+
+    assert signed_by() == "first"
+    start("second")
+    assert signed_by() == "second"
+    path.unlink()  # nobody serves
+    assert signed_by() == "second"
+    start("third", "nowhere.pem")
+    assert signed_by() == "second"  # which is refused, until the file is as it should be
+    start("fourth")
+    assert signed_by() == "fourth"
 
 
 @pytest.mark.parametrize(

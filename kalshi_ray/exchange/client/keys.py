@@ -25,7 +25,9 @@ def key_of(settings: ExchangeSettings, ready: ReadyFile | None = None) -> Signer
     if settings.private_key_file:
         return signer_of(settings.key_id, _from_file(Path(settings.private_key_file).expanduser()))
     if ready is not None and not settings.key_id:
-        return _simulated(settings, ready)
+        version = _version(Path(settings.ready_file))
+        signer = _simulated(settings, ready)
+        return None if signer is None else _SimulatedSigner(settings, signer, version)
     name = settings.private_key_variable
     if name and config.variable(name):
         # Written with \n in files of variables, which hold one line each.
@@ -52,6 +54,40 @@ def _simulated(settings: ExchangeSettings, ready: ReadyFile) -> Signer | None:
         raise ConfigError(f"exchange.account = {settings.account}: the simulator has {len(ready.accounts)} accounts")
     account = ready.accounts[settings.account]
     return signer_of(account.key_id, _from_file(Path(settings.ready_file).parent / account.private_key_file))
+
+
+class _SimulatedSigner(Signer):
+    """Signs for an account of a simulator. One that is started again has other keys, and another ready file."""
+
+    def __init__(self, settings: ExchangeSettings, signer: Signer, version: tuple[int, int] | None) -> None:
+        super().__init__(signer.key_id, signer.kind, signer._sign)
+        self._settings, self._version = settings, version
+
+    def headers(self, method: str, path: str, now_ns: int) -> dict[str, str]:
+        """As those of any signer, with the key that the ready file names now."""
+        version = _version(Path(self._settings.ready_file))
+        if version is not None and version != self._version:
+            self._renew(version)
+        return super().headers(method, path, now_ns)
+
+    def _renew(self, version: tuple[int, int]) -> None:
+        try:
+            ready = _ready(self._settings)
+            signer = _simulated(self._settings, ready) if ready is not None else None
+        except ConfigError as problem:  # the key that we have is refused, which says the rest
+            telemetry.warning("exchange.ready_file", problem=str(problem))
+            return
+        if signer is not None:
+            self.key_id, self.kind, self._sign, self._version = signer.key_id, signer.kind, signer._sign, version
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    """Which file stands under a name; None where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _ready(settings: ExchangeSettings) -> ReadyFile | None:
