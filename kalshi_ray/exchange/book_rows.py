@@ -53,24 +53,32 @@ def _is_off(row):
 
 @kernel
 def _apply(book, row, place, applied, pips):
-    """Apply one row of a book. False where it shows that the book is wrong."""
+    """Apply one row of a book, whose copy was written last. False where it shows that the book is wrong.
+
+    What no book can hold is no row: a level that is none, a change that takes more than there is.
+    """
     kind = int(row.kind)
+    is_none = kind != END and _is_off(row)
+    applied.written -= is_none
     if kind == DELTA and not book.known:
         applied.early += 1
         return True
+    if is_none:
+        place.spoiled = kind == LEVEL
+        return kind == LEVEL
     step = applied.step
     step.kind = kind
     step.tick = 0
     if kind != END:
-        if _is_off(row):
-            place.spoiled = kind == LEVEL
-            return kind == LEVEL
         step.tick = row.price // pips - 1
         step.size = row.size
         step.flags = ASK_SIDE if row.side == ASK else 0
     apply_to_book(book, step)
     if kind == LEVEL:
         return True
+    if kind == DELTA and not book.known:
+        applied.written -= 1
+        return False
     is_right = book.known and not place.spoiled and not is_crossed(book)
     place.spoiled = 0
     return is_right
@@ -97,8 +105,8 @@ def _write_gap(out, row, applied):
 def apply_rows(rows, first, places, cents, tenths, hundredths, applied, out, hurt):
     """Apply rows from `first` on and copy them to `out`; return the first that needs a finer book, or their number.
 
-    A book that a row shows to be wrong is unknown from there on: a GAP row of its market follows in `out`, which holds
-    twice as many rows, and the market is added to `hurt`.
+    A book that a row shows to be wrong is unknown from there on: a GAP row of its market stands in `out`, which holds
+    twice as many rows, behind the row or instead of one that no book can hold; the market is added to `hurt`.
     """
     applied.needs_room = 0
     for at in range(first, len(rows)):

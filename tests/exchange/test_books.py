@@ -16,6 +16,7 @@ from kalshi_ray.errors import UnknownName
 from kalshi_ray.exchange.books import Books, RowBuffer
 from kalshi_ray.wire.fast import Names
 from kalshi_ray.wire.rows import ROW
+from tests.examples import some_of
 from tests.reference.book import Book
 
 Step = tuple[int, Kind, int, int, int]  # market, kind, side, price, size
@@ -45,12 +46,14 @@ class Reference:
     def __init__(self, count: int) -> None:
         self.books = [Book(FINEST) for _ in range(count)]
         self.spoiled = [False] * count
+        self.is_row = True  # whether a tape can hold the last step
 
     def apply(self, step: Step) -> bool:
         """Whether the step showed the book to be wrong."""
         market, kind, side, price, size = step
         book = self.books[market]
         is_price = 0 < price < DOLLAR
+        self.is_row = kind == Kind.SNAPSHOT_END or (is_price and (size > 0 or kind == Kind.DELTA))
         if kind == Kind.SNAPSHOT_LEVEL:
             if is_price and size > 0:
                 book.snapshot_level(side, price - 1, size)
@@ -63,7 +66,8 @@ class Reference:
         elif not book.known:
             return False
         else:
-            is_wrong = not is_price or not book.delta(side, price - 1, size) or book.is_crossed()
+            self.is_row = is_price and book.delta(side, price - 1, size)
+            is_wrong = not self.is_row or book.is_crossed()
         book.known = book.known and not is_wrong
         return is_wrong
 
@@ -99,7 +103,7 @@ PRICES = {
 
 @pytest.mark.parametrize("prices", list(PRICES.values()), ids=list(PRICES))
 @given(seed=st.integers(0, 10**9))
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_books_do_what_dictionaries_do(seed: int, prices: list[int]) -> None:
     chance = Random(seed)
     books, reference, buffer = books_of(), Reference(len(TICKERS)), RowBuffer(1)
@@ -119,15 +123,20 @@ def test_books_do_what_dictionaries_do(seed: int, prices: list[int]) -> None:
                 assert list(view.bids) == sorted(view.bids, reverse=True) and list(view.asks) == sorted(view.asks)
 
 
+@pytest.mark.parametrize("prices", [PRICES["all"], PRICES["no prices"]], ids=["all", "no prices"])
 @given(seed=st.integers(0, 10**9))
 @settings(max_examples=30)
-def test_rows_are_kept_in_order_and_a_wrong_book_is_followed_by_a_gap(seed: int) -> None:
-    steps = random_steps(Random(seed), 40, PRICES["all"])
+def test_rows_that_a_book_can_hold_are_kept_in_order_and_where_one_turns_wrong_there_is_a_gap(
+    seed: int, prices: list[int]
+) -> None:
+    steps = random_steps(Random(seed), 40, prices)
     books, reference, buffer = books_of(), Reference(len(TICKERS)), RowBuffer(1)
     expected = []
     for step in steps:
-        expected.append((step[0], step[1], step[4]))
-        if reference.apply(step):
+        is_wrong = reference.apply(step)
+        if reference.is_row:
+            expected.append((step[0], step[1], step[4]))
+        if is_wrong:
             expected.append((step[0], Kind.GAP, 1))
     books.apply(rows_of(steps), buffer)
     assert [(row["market"], row["kind"], row["size"]) for row in buffer.rows] == expected
