@@ -35,6 +35,7 @@ from kalshi_ray.wire.numbers import PPM
 from kalshi_ray.wire.rows import ALL, ROW
 
 SIGNALS_MOST = 2**15  # names, as a row of the tape can hold
+KEPT_NS = 60 * SECOND  # REST's answers may be kept for some 15 s on their way
 _MILLION = 1_000_000
 _LARGEST = 2**63 - 1
 Cells = tuple[int, Kind, int, int]  # market, kind, price, size
@@ -135,8 +136,7 @@ class Register:
         number = self.numbers.get(listed.ticker)
         if number is None:
             return _rows([], recv_ns, 0, 0)
-        told = self.known[number].told
-        if (listed.updated_ns and listed.updated_ns < told.changed_ns) or (asked_ns and asked_ns <= told.heard_ns):
+        if self.is_older(listed, asked_ns):
             self.counts["listings older than the stream"] += 1
             return _rows([], recv_ns, 0, 0)
         status = status_of(listed.status)
@@ -151,6 +151,15 @@ class Register:
             value=listed.value,
         )
         return _rows(self._cells(number, change), recv_ns, 0, 0)
+
+    def is_older(self, market: Market | ListedMarket, asked_ns: int) -> bool:
+        """Whether an answer of REST may be older than the last word of the exchange's stream."""
+        number = self.numbers.get(market.ticker)
+        if number is None:
+            return False
+        told = self.known[number].told
+        may_be_kept = asked_ns < told.heard_ns + KEPT_NS
+        return (may_be_kept and 0 < market.updated_ns < told.changed_ns) or 0 < asked_ns <= told.heard_ns
 
     def rows_of_fees(self, change: FeeChange, recv_ns: int, sid: int = 0) -> NDArray[np.void]:
         """What the fees of an event, or their end (None), mean for each of its markets, where the tape says else."""

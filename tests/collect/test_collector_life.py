@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from kalshi_ray.collect.choice import Looked
 from kalshi_ray.collect.collector import shard
+from kalshi_ray.collect.collector.listing import ExchangeListing
+from kalshi_ray.collect.market_facts import listed_market
 from kalshi_ray.collect.settings import UniverseSettings
 from kalshi_ray.collect.status import Status
 from kalshi_ray.core.tape import Kind
@@ -73,6 +78,55 @@ def test_markets_join_change_and_settle_while_they_are_recorded(tmp_path: Path) 
     assert told(t3, Kind.SETTLEMENT, "price") == [DOLLAR]
     joined = rows[rows["market"] == 4]
     assert len(joined) and joined["recv_ns"].min() > at_ns["change"]
+
+
+def test_a_result_of_rest_is_told_before_the_market_leaves_whatever_the_stream_says_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path / "store"))
+    refresh, words = ExchangeListing.refresh, ["still to come"]
+    with Venue(tmp_path, LONG) as venue:
+        ticker = venue.tickers[2]
+
+        def settle_unheard(now: int) -> None:
+            venue.exchange.settle_at(ticker, DOLLAR, now)
+            venue.exchange.drain()  # what the stream would have said of it
+
+        def say(now: int) -> None:
+            body = b'{"market_ticker":"%b","event_type":"metadata_updated"}' % ticker.encode()
+            for session in venue.surface.stream.sessions:
+                session._out += [b'{"type":"market_lifecycle_v2","sid":1,"msg":%b}' % body]
+
+        async def crossed(self: ExchangeListing, tickers: Sequence[str]) -> Looked:
+            looked = await refresh(self, tickers)
+            if words and any(market.value is not None for market in map(listed_market, looked.markets)):
+                words.clear()
+                venue.do(say)
+                await asyncio.sleep(0.3)  # until it is heard
+            return looked
+
+        monkeypatch.setattr(ExchangeListing, "refresh", crossed)
+        steps = Steps(
+            (lambda status: status.markets.known == 4, lambda: venue.do(settle_unheard)),
+            (lambda status: status.markets.settled == 1, lambda: None),
+        )
+        record(venue.plan("s", universe=UniverseSettings(discover=True, refresh_s=0.3)), store, steps)
+    session = store.open("s")
+    rows = rows_in(session)
+    (result,) = rows[rows["kind"] == Kind.SETTLEMENT]
+    assert not words and (session.tickers()[result["market"]], result["price"]) == (ticker, DOLLAR)
+
+
+def test_a_market_that_has_settled_before_it_joins_brings_its_result(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    with Venue(tmp_path) as venue:
+        venue.do(lambda now: venue.exchange.settle_at(venue.tickers[2], 0, now))
+        record(venue.plan("s"), store, lambda status: status.markets.settled == 1 and status.markets.known == 3)
+    session = store.open("s")
+    check(session, venue)
+    rows = rows_in(session)
+    (result,) = rows[rows["kind"] == Kind.SETTLEMENT]
+    assert (session.tickers()[result["market"]], result["price"]) == (venue.tickers[2], 0)
 
 
 def test_signals_become_rows_with_the_time_of_their_receipt_and_metrics_say_what_the_status_does(

@@ -225,6 +225,14 @@ def test_an_answer_that_is_older_than_the_stream_is_left_aside() -> None:
     assert cells(rows) == [(0, "STATUS", 0, Status.ACTIVE)]
 
 
+def test_an_answer_that_nobody_can_have_kept_so_long_counts_whatever_it_says_of_its_age() -> None:
+    made = register()
+    made.rows_of_change(change("settled", status=Status.FINALIZED, exch_ns=NOW), NOW)
+    said = market(status="finalized", result="yes", updated_ns=NOW - SECOND)
+    assert made.is_older(said, NOW + 59 * SECOND) and not made.is_older(said, NOW + 61 * SECOND)
+    assert cells(made.rows_of_listing(said, NOW + 62 * SECOND, NOW + 61 * SECOND)) == [(0, "SETTLEMENT", DOLLAR, 0)]
+
+
 def test_whole_seconds_of_the_stream_are_what_rest_said_more_exactly() -> None:
     made = register()
     exact = CLOSE + SECOND // 2

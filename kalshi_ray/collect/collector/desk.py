@@ -15,9 +15,9 @@ import numpy as np
 
 from kalshi_ray import telemetry
 from kalshi_ray.collect.block import DESK, Block
-from kalshi_ray.collect.choice import Found, Listed
+from kalshi_ray.collect.choice import Found, Listed, Looked
 from kalshi_ray.collect.collector.fleet import Fleet
-from kalshi_ray.collect.collector.listing import PASSING, ExchangeListing
+from kalshi_ray.collect.collector.listing import ExchangeListing
 from kalshi_ray.collect.collector.writing import Writing
 from kalshi_ray.collect.life import LifeLine, life_settings
 from kalshi_ray.collect.market_facts import market_facts
@@ -154,10 +154,15 @@ class Desk:
     async def _look(self, tickers: Sequence[str]) -> None:
         asked = self._clock()
         looked = await self._listing.refresh(tickers)
+        older = {one.ticker: "heard of since" for one in looked.markets if self.register.is_older(one, asked)}
         for market in looked.markets:
             self.counts["rows of looks"] += self.line.listed(market, self._clock(), asked)
         self._tell_failures(looked.failed)
-        self.universe.looked(looked, self._clock())
+        # What the tape does not take counts for nobody: no market may leave with a result that was never told.
+        markets = tuple(one for one in looked.markets if one.ticker not in older)
+        self.universe.looked(
+            Looked(markets=markets, unlisted=looked.unlisted, failed=looked.failed | older), self._clock()
+        )
 
     async def _join(self, tickers: Sequence[str]) -> None:
         asked = self._clock()
@@ -168,7 +173,7 @@ class Desk:
         await self._place(listed.market.ticker for listed in entered)
 
     def _enter(self, listed: Listed, asked_ns: int) -> bool:
-        """A number for a market; one that was here in an earlier life is told what changed since."""
+        """A number for a market, and what else is known of it; what changed of one that was here in an earlier life."""
         ticker = listed.market.ticker
         was_here = ticker in self.register
         try:
@@ -177,8 +182,8 @@ class Desk:
             self._happenings.append(f"{ticker} cannot be recorded: {problem}")
             telemetry.error("collect.market_refused", ticker=ticker, problem=str(problem))
             return False
+        self.line.listed(listed.market, self._clock(), asked_ns)
         if was_here:
-            self.line.listed(listed.market, self._clock(), asked_ns)
             self.line.fees_listed(listed.event, self._clock())
         return True
 
@@ -198,7 +203,7 @@ class Desk:
     async def _search_again(self) -> None:
         try:
             self.universe.found(await self._listing.search(self.settings), self._clock())
-        except PASSING as problem:
+        except self._listing.passing as problem:
             self.universe.not_found(self._clock())
             self._happenings.append(f"the search for markets failed, and is done again: {problem}")
 

@@ -19,6 +19,7 @@ from kalshi_ray.errors import (
     AuthenticationFailed,
     ConfigError,
     ExchangeDown,
+    KalshiRayError,
     NothingToDo,
     RateLimited,
     RequestRejected,
@@ -39,14 +40,18 @@ MOST_PAGES = 300  # of one list of markets; what lies beyond is not looked at, a
 EXPLAINED_PAGES = 5  # the same where nothing was found, to say why
 MANY_SERIES = 20  # more than these are read as the list of all: it cannot be asked for several by name
 CATEGORIES_S = 3_600.0  # how long the list of a category's series is good
-# What may pass, so that the same may be asked again. A key that is refused is refused for good.
+# What may pass, so that the same may be asked again. A key that is refused from the beginning is refused for good.
 PASSING = (ExchangeDown, RateLimited, RequestRejected, WireError)
 
 
 class ExchangeListing:
-    """Reads of one exchange. `most_pages` bounds what is read of one list of markets."""
+    """Reads of one exchange. `most_pages` bounds what is read of one list of markets.
+
+    `passing` is what may pass: once there was a choice, a refused key too, for clocks are set and exchanges restarted.
+    """
 
     def __init__(self, requester: Requester, *, most_pages: int = MOST_PAGES) -> None:
+        self.passing: tuple[type[KalshiRayError], ...] = PASSING
         self._requester, self._most_pages = requester, most_pages
         self._series_in: dict[str, str] = {}  # series of the wanted categories, and theirs
         self._categories_until = 0.0
@@ -69,6 +74,7 @@ class ExchangeListing:
         if unknown:
             raise await unknown_error(self._requester, unknown)
         found = await self._search(settings, named.markets)
+        self.passing = (*PASSING, AuthenticationFailed)
         if not found.named and not found.others:
             raise await self._nothing(settings)
         return found
@@ -173,7 +179,7 @@ class ExchangeListing:
             try:
                 request = requests.get_markets(tickers=batch, limit=PAGE)
                 markets += (await self._requester.ask(request, bodies.read_markets)).items
-            except PASSING as problem:
+            except self.passing as problem:
                 failed |= dict.fromkeys(batch, str(problem))
         wanted = set(tickers)
         by_ticker = {market.ticker: market for market in markets if market.ticker in wanted}
@@ -219,7 +225,7 @@ class ExchangeListing:
         ordered = sorted(names)
         try:
             found: dict[str, T | str] = dict(await many(ordered))
-        except PASSING as problem:
+        except self.passing as problem:
             return dict.fromkeys(ordered, str(problem))
         missing = [name for name in ordered if name not in found]
         answers = await asyncio.gather(*(self._one(request(name), reader) for name in missing if name))
@@ -228,7 +234,7 @@ class ExchangeListing:
     async def _one(self, request: Request, reader: Callable[[bytes, Counter[str]], T]) -> T | str:
         try:
             return await self._requester.ask(request, reader)
-        except PASSING as problem:
+        except self.passing as problem:
             return str(problem)
 
     # -- the account

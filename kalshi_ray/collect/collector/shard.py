@@ -96,7 +96,9 @@ class Shard:
             block_ns=round(self._collect.block_s * SECOND),
         )
         line.join(dict(numbers), max(self._clock(), at_ns))
-        stream = Stream(self._address, self._signer, self._exchange, [line], random.Random(number), clock=self._clock)
+        chance = random.Random(number)
+        # The exchange answered before there was a market for this line: it is down for a while, and comes back.
+        stream = Stream(self._address, self._signer, self._exchange, [line], chance, clock=self._clock, insists=True)
         carried = self._carried[number] = _Carried(line, stream)
         carried.task = asyncio.get_running_loop().create_task(self._carry(carried))
 
