@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+from tests.examples import MANY
+
+# A property that names no number is tried 40 times; `--hypothesis-profile many` is for changes of what it is about.
+settings.register_profile(
+    "fixed", derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(MANY, settings.get_profile("fixed"), max_examples=200)
 settings.load_profile("fixed")
 
 RECORDED = Path(os.environ.get("KALSHI_RAY_RECORDED") or Path(__file__).parents[2] / "shared" / "data" / "kalshi")

@@ -22,6 +22,7 @@ from kalshi_ray.core.fees import (
 from kalshi_ray.core.units import CONTRACT, DOLLAR, MICROS_PER_DOLLAR
 from kalshi_ray.core.venue import VENUE_ORDER
 from tests.core.records import one
+from tests.examples import some_of
 from tests.reference.fees import OrderFees
 from tests.reference.fees import model_fee as exact_fee
 
@@ -127,7 +128,7 @@ def check_bound(lots: int, limit: int, fills: list[tuple[int, int]], rate: int, 
     assert paid <= lots * limit + int(worst_fee(lots, limit, rate, precision))
 
 
-@settings(max_examples=150)
+@settings(max_examples=some_of(150))
 @given(splits(whole=True), RATES, PRECISIONS)
 def test_price_and_worst_fee_bound_what_an_order_costs_however_it_is_filled(
     split: tuple[int, int, list[tuple[int, int]]], rate: int, precision: int
@@ -136,7 +137,7 @@ def test_price_and_worst_fee_bound_what_an_order_costs_however_it_is_filled(
     check_bound(*split, rate, precision)
 
 
-@settings(max_examples=150)
+@settings(max_examples=some_of(150))
 @given(splits(whole=False), RATES)
 def test_the_bound_holds_for_parts_of_contracts_with_a_limit_in_cents(
     split: tuple[int, int, list[tuple[int, int]]], rate: int

@@ -14,13 +14,14 @@ from kalshi_ray.core.units import MILLISECOND
 from kalshi_ray.core.venue import MAX_TAKEN
 from tests.core.markets import ASKS, BIDS, ENTRY, Market, Pair, market_of, play, raw_commands, raw_rows, rows_of
 from tests.core.records import ASK, BID, T0
+from tests.examples import some_of
 from tests.reference.matching import MARKET_STATE, WOULD_CROSS, Command, Row
 
 MODELS = st.sampled_from(list(FillModel))
 SEEDS = st.integers(0, 10**6)
 
 
-@settings(max_examples=200)
+@settings(max_examples=some_of(200))
 @given(SEEDS, MODELS, st.sampled_from([100, 10_000]), st.booleans())
 def test_the_exchange_equals_the_slow_one_on_random_tapes_and_commands(
     seed: int, model: int, precision: int, unknown_lag: bool
@@ -120,7 +121,7 @@ def test_the_far_side_through_our_price_fills_us_at_our_price() -> None:
     assert [(a.size, a.price) for a in pair.answers if a.event == "fill"] == [(25, 4_900)]
 
 
-@settings(max_examples=120)
+@settings(max_examples=some_of(120))
 @given(SEEDS, st.integers(0, 1), st.integers(46, 54), st.integers(1, 80), MODELS)
 def test_an_order_never_fills_more_than_was_printed_and_shown(
     seed: int, side: int, tick: int, lots: int, model: int
@@ -134,7 +135,7 @@ def test_an_order_never_fills_more_than_was_printed_and_shown(
     assert pair.filled(1) <= min(lots, printed + shown)
 
 
-@settings(max_examples=120)
+@settings(max_examples=some_of(120))
 @given(SEEDS, st.integers(0, 1), st.integers(46, 54), st.integers(1, 80), st.sampled_from([0, 10, 40]))
 def test_pessimistic_fills_are_among_the_fitted_and_those_among_the_optimistic(
     seed: int, side: int, tick: int, lots: int, life: int
@@ -198,7 +199,7 @@ def tapes_of(steps: list[tuple[str, int]], *, apart: bool) -> tuple[list[Row], l
     return [replace(r, at=after(10)) for r in first], [replace(r, at=after(10)) for r in second]
 
 
-@settings(max_examples=80)
+@settings(max_examples=some_of(80))
 @given(STEPS, MODELS)
 def test_print_and_decrease_in_either_order_give_the_same_queue_and_fills(
     steps: list[tuple[str, int]], model: int
@@ -206,7 +207,7 @@ def test_print_and_decrease_in_either_order_give_the_same_queue_and_fills(
     check_same_queue(steps, model, apart=False)
 
 
-@settings(max_examples=150)
+@settings(max_examples=some_of(150))
 @given(STEPS)
 def test_other_rows_between_a_print_and_its_decrease_change_nothing(steps: list[tuple[str, int]]) -> None:
     """For the pessimistic model, which looks at nothing but prints and what is displayed."""
@@ -292,7 +293,7 @@ def test_a_walk_takes_no_more_levels_than_a_message_queue_can_hold() -> None:
 # -- arrival, post-only, amendments, ends
 
 
-@settings(max_examples=120)
+@settings(max_examples=some_of(120))
 @given(SEEDS, st.integers(0, 1), st.integers(46, 54), st.booleans(), st.integers(0, 20))
 def test_an_order_decided_at_t_meets_only_what_happens_after_its_arrival(
     seed: int, side: int, tick: int, rests: bool, decided: int

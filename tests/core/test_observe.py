@@ -17,6 +17,7 @@ from kalshi_ray.core.trader import wake
 from kalshi_ray.core.units import DOLLAR, SECOND
 from tests.core.records import BID, T0, copied, rules_of, trader_of
 from tests.core.states import random_trader
+from tests.examples import some_of
 from tests.reference.features import features
 
 SEEDS = st.integers(0, 10**6)
@@ -39,7 +40,7 @@ def observed(spec: ObservationSpec, facts: dict[str, float]) -> tuple[np.ndarray
     return out[1], int(clipped)
 
 
-@settings(max_examples=250)
+@settings(max_examples=some_of(250))
 @given(SEEDS)
 def test_every_feature_equals_its_formula(seed: int) -> None:
     trader = random_trader(seed)
@@ -56,7 +57,7 @@ def test_features_on_a_grid_of_tenths_of_a_cent_equal_their_formulas(seed: int) 
     assert measured(trader) == pytest.approx(features(trader, rules_of(**RULES)), rel=1e-6, abs=1e-6)
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(SEEDS, st.sampled_from(sorted(OBSERVATIONS)))
 def test_an_observation_is_finite_and_in_range_and_its_clips_are_counted(seed: int, name: str) -> None:
     spec = OBSERVATIONS[name]
@@ -79,7 +80,7 @@ def test_a_value_is_cut_at_its_bounds() -> None:
     assert row[spec.names.index("microprice")] == 1.0
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(SEEDS, st.integers(1, 50))
 def test_a_far_off_own_order_changes_nothing_but_what_is_said_of_our_orders(seed: int, contracts: int) -> None:
     trader = random_trader(seed)

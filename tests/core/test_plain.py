@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,26 +14,17 @@ from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.env.settings import EnvSettings
 from tests.core.scenario import CASES, all_digests, legal_actions, play, session
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
 def pack() -> ViewPack:
     return session()
 
 
-def test_a_plain_run_gives_the_same_bits_as_a_compiled_one() -> None:
+def test_a_plain_run_gives_the_same_bits_as_a_compiled_one(plain_run: subprocess.Popen[str]) -> None:
     """Observations, masks, rewards, fills, episodes and equity of every case, as digests."""
-    plain = subprocess.run(
-        [sys.executable, "-W", "ignore::RuntimeWarning", "-m", "tests.core.scenario"],
-        capture_output=True,
-        cwd=ROOT,
-        env=os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)},
-        check=False,
-        text=True,
-    )
-    assert plain.returncode == 0, plain.stderr
-    assert json.loads(plain.stdout) == all_digests()
+    said, complaints = plain_run.communicate()
+    assert plain_run.returncode == 0, complaints
+    assert json.loads(said) == all_digests()
 
 
 def test_the_scenario_takes_and_makes_and_ends_episodes(pack: ViewPack) -> None:

@@ -19,6 +19,7 @@ from kalshi_ray.core.portfolio import (
 )
 from kalshi_ray.core.units import CONTRACT, DOLLAR
 from tests.core.records import ASK, BID, one
+from tests.examples import some_of
 from tests.reference.portfolio import Ledger
 
 START = 100_000_000
@@ -51,7 +52,7 @@ def check_same(account: Any, ledger: Ledger) -> None:
     assert account["cash"] == START - account["cost"] + account["realized"] - account["fees"] + account["refund"]
 
 
-@settings(max_examples=150)
+@settings(max_examples=some_of(150))
 @given(FILLS, st.integers(0, DOLLAR), st.integers(0, DOLLAR), st.one_of(st.none(), st.integers(0, DOLLAR)))
 def test_the_ledger_equals_one_of_plain_integers_after_every_fill(
     fills: list[tuple[int, int, int, int]], bid: int, ask: int, result: int | None
@@ -80,7 +81,7 @@ def test_the_ledger_equals_one_of_plain_integers_after_every_fill(
         assert account["position"] == account["cost"] == 0
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(FILLS, st.integers(0, DOLLAR))
 def test_yes_and_no_swapped_give_the_same_cash(fills: list[tuple[int, int, int, int]], result: int) -> None:
     """Sides swapped, each price taken from a dollar, the other result: the mirror market."""

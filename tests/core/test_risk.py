@@ -32,6 +32,7 @@ from kalshi_ray.core.units import CONTRACT, MILLISECOND, SECOND
 from tests.core.records import ASK, BID, T0, copied, rules_of, trader_of, update_of, whole_book
 from tests.core.states import random_trader
 from tests.core.worst_exchange import WorstExchange
+from tests.examples import some_of
 from tests.reference import risk as plain
 
 SEEDS = st.integers(0, 10**6)
@@ -81,7 +82,7 @@ def decided_on(trader: Any, rules: Any, actions: Any, action: int) -> tuple[Any,
 # -- mask, decision and the rules in plain words
 
 
-@settings(max_examples=120)
+@settings(max_examples=some_of(120))
 @given(SEEDS, st.sampled_from(SPACES))
 def test_an_action_is_sent_or_kept_exactly_where_the_mask_allows_it(seed: int, space: str) -> None:
     trader, rules, actions = random_trader(seed), random_rules(seed), as_rows(action_space(space).table)
@@ -104,7 +105,7 @@ def test_an_action_is_sent_or_kept_exactly_where_the_mask_allows_it(seed: int, s
             assert plan_action(trader, rules, actions[action], smaller_of(actions, action))[0] == KEEP
 
 
-@settings(max_examples=120)
+@settings(max_examples=some_of(120))
 @given(SEEDS)
 def test_a_plan_is_what_the_rules_say_one_by_one(seed: int) -> None:
     """Refusals by name, in the order of the rules; prices and capped sizes too."""
@@ -122,7 +123,7 @@ def test_a_plan_is_what_the_rules_say_one_by_one(seed: int) -> None:
         )  # fmt: skip
 
 
-@settings(max_examples=80)
+@settings(max_examples=some_of(80))
 @given(SEEDS)
 def test_what_is_held_back_is_the_worst_of_each_order(seed: int) -> None:
     trader, rules = random_trader(seed), random_rules(seed)
@@ -315,7 +316,7 @@ def test_the_other_side_is_cancelled_where_both_together_cost_too_much() -> None
 # -- budget
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(
     st.integers(1, 6),
     st.sampled_from([SECOND, 250 * MILLISECOND, 333_333_333]),

@@ -36,6 +36,7 @@ from kalshi_ray.env.settings import EnvSettings
 from tests.core.markets import ASKS, BIDS, KINDS, LEVELS, market_of, raw_rows, rows_of
 from tests.core.records import ASK, BANKROLL, BID, T0, one, rules_of, trader_of, update_of
 from tests.data.pack_tables import end, level, markets_table, pack_of, row
+from tests.examples import some_of
 from tests.reference.book import Book
 from tests.reference.clock import decision_times
 from tests.reference.matching import Row
@@ -119,7 +120,7 @@ def test_the_environment_decides_when_the_machine_does(seed: int) -> None:
     assert environment_times(rows) == expected
 
 
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 @given(
     st.lists(
         st.tuples(st.sampled_from([0, 1, 4, 90, 249, 250, 900]), st.integers(0, 1), st.integers(1, 40)), min_size=1

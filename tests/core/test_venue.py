@@ -15,6 +15,7 @@ from kalshi_ray.core.tape import Kind, Status
 from kalshi_ray.core.units import MILLISECOND
 from kalshi_ray.core.venue import NEVER, draw_latency, start_venue, tell, venue_dtype, venue_time
 from tests.core.records import T0, one, rules_of, trader_of, update_of, venue_of
+from tests.examples import some_of
 
 MASK = 2**64 - 1
 
@@ -31,7 +32,7 @@ def drawn(state: int, latency: int, spread_ppm: int) -> tuple[int, int]:
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 @given(st.integers(0, MASK), st.integers(0, 10**9), st.integers(1, PPM - 1))
 def test_a_drawn_latency_is_reproducible_and_within_its_spread(seed: int, latency: int, spread_ppm: int) -> None:
     venue, state = one(venue_dtype(99)), seed

@@ -27,6 +27,7 @@ from kalshi_ray.data.analysis.quotes import (
 )
 from kalshi_ray.data.measures import HOURS, OPEN, PATH, PRINT, UNKNOWN
 from tests.data.pack_tables import S
+from tests.examples import some_of
 
 TAKER, MAKER = 70_000, 17_500
 
@@ -99,7 +100,7 @@ def test_a_quote_that_stands_over_midnight_counts_in_each_hour() -> None:
 
 
 @given(QUOTES, st.integers(1, 90))
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_moves_agree_with_looking_up_every_second(drawn: list[Any], horizon: int) -> None:
     """Quotes change at whole seconds, so every stretch between them is constant."""
     path = drawn_path(drawn)

@@ -23,6 +23,7 @@ from kalshi_ray.data.session import Session
 from kalshi_ray.data.store import open_store
 from kalshi_ray.errors import DataError, UsageError
 from tests.data.samples import START, delta, end, level, market_table, recorded, updates, write_session
+from tests.examples import some_of
 
 BOOK = (level(0, 4700, 300), level(0, 4600, 1), level(1, 5200, 200), end())
 GRIDS = [[[0, 10_000, 10]]]
@@ -102,7 +103,7 @@ rows_of_any_kind = st.lists(
 )
 
 
-@settings(derandomize=True, max_examples=40, deadline=None)
+@settings(derandomize=True, max_examples=some_of(40), deadline=None)
 @given(rows_of_any_kind)
 def test_any_rows_come_back_whatever_their_order(tmp_path_factory: pytest.TempPathFactory, steps: list[Any]) -> None:
     """Levels without an end, numbers that jump or fall back, several frames at one time."""

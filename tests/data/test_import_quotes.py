@@ -19,6 +19,7 @@ from kalshi_ray.data.importing.quotes import Quotes, book_rows
 from kalshi_ray.data.session import Session
 from kalshi_ray.data.store import open_store
 from kalshi_ray.errors import ConfigError, DataError, NothingToDo, UnknownName
+from tests.examples import some_of
 
 TWO = {"t": ["E-1"] * 2, "at": [1, 2], "b": [45, 45], "a": [47, 47]}
 SOURCE = {"ticker": "t", "time": "at", "bid": "b", "ask": "a", "time_unit": "s"}
@@ -281,7 +282,7 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
         )
 
 
-@settings(derandomize=True, max_examples=150, deadline=None)
+@settings(derandomize=True, max_examples=some_of(150), deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 3), st.integers(0, 400), st.integers(0, 99), st.integers(0, 99)),

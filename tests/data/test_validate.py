@@ -21,6 +21,7 @@ from kalshi_ray.data.schema import UPDATES
 from kalshi_ray.data.store import open_store
 from kalshi_ray.data.validate import Finding, ValidationReport, validate_session
 from tests.data.samples import START, delta, end, level, market_table, updates, write_session
+from tests.examples import some_of
 
 BID, ASK = 0, 1
 SECOND = 1_000_000_000
@@ -259,7 +260,7 @@ def test_lags_are_reported_in_milliseconds(tmp_path: Path) -> None:
     assert validated(tmp_path, *rows).lag_ms == {"p1": 40.0, "p50": 40.0, "p99": 40.0, "max": 40.0}
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
+@settings(derandomize=True, max_examples=some_of(60), deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 1), st.integers(0, 3), st.integers(0, 1), st.integers(1, 8), st.integers(-3, 3)),

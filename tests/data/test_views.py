@@ -45,6 +45,7 @@ from tests.data.pack_tables import (
     trade,
     updates_table,
 )
+from tests.examples import some_of
 
 
 def rows_of(pack: ViewPack, view: int = 0) -> np.ndarray:
@@ -70,7 +71,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=some_of(60), deadline=None, derandomize=True)
 @given(ROWS, st.integers(1, 7))
 def test_each_view_is_the_rows_of_its_market_in_order_of_arrival(drawn: list[tuple[Any, ...]], batch: int) -> None:
     at = 0

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kalshi_ray.core.tape import BY_TRADE, Kind
 from kalshi_ray.data.schema import FLAG_BLOCK
 from tests.data.pack_tables import ASK, BID, MS, T0, delta, end, level, pack_of, trade
+from tests.examples import some_of
 
 EXCH = T0 - 20 * MS
 
@@ -150,7 +151,7 @@ DRAWN = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=some_of(150), deadline=None, derandomize=True)
 @given(DRAWN)
 def test_marks_agree_with_a_search_of_everything(drawn: list[tuple[Any, ...]]) -> None:
     rows, at = [], 0.0

@@ -16,6 +16,7 @@ from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.env.settings import EnvSettings
 from tests.env.play import Episodes, Play
 from tests.env.random_tapes import random_tape
+from tests.examples import some_of
 from tests.tapes import T0, Rows, book, change, fee, pack_of, schedule, settle, trade
 
 SPACES = ["sized21", "sized21-join", "generic[5,40;take,inside,join,improve]"]
@@ -47,7 +48,7 @@ def played(rows: Rows, seed: int, until: int, **rules: object) -> list[tuple[int
     spread=st.sampled_from([0.0, 0.4]),
     slow=st.booleans(),
 )
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_rewriting_every_row_after_a_time_changes_nothing_before_it(
     seed: int, cut: int, space: str, model: str, spread: float, slow: bool
 ) -> None:

@@ -14,6 +14,7 @@ from kalshi_ray.env.settings import EnvSettings
 from tests.env.play import NO_BUDGET, Episodes, Play
 from tests.env.random_tapes import random_tape
 from tests.env.reference import Public
+from tests.examples import some_of
 from tests.tapes import Rows, book, change, gap, pack_of, settle, status, taken, trade
 
 MODELS = ["pessimistic", "fitted", "optimistic"]
@@ -343,7 +344,7 @@ def play_quotes(seed: int, model: str, price_shift: int) -> dict[int, list[tuple
 
 
 @given(seed=st.integers(0, 100_000), shift=st.integers(0, 1))
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 def test_a_more_hopeful_model_never_fills_less_of_the_same_order_at_any_time(seed: int, shift: int) -> None:
     """fills(pessimistic) within fills(fitted) within fills(optimistic), for each order and up to each time."""
     results = [play_quotes(seed, model, shift) for model in MODELS]

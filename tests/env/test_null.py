@@ -19,6 +19,7 @@ from kalshi_ray.data.views import build_pack_from_tables
 from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.env.settings import EnvSettings
 from tests.env.play import NO_BUDGET
+from tests.examples import some_of
 
 Truth = dict[int, tuple[NDArray[np.int64], NDArray[np.float64]]]
 SPACES = ["sized21", "sized21-join", "sized21-improve", "generic[1,5,100;take,inside,join,improve]"]
@@ -79,7 +80,7 @@ def test_no_fill_of_a_random_course_has_a_positive_edge(space: str, model: str) 
     latency_ms=st.sampled_from([0.0, 3.0, 50.0, 200.0, 1_000.0]),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_no_fill_has_a_positive_edge_under_any_model_and_latency(
     space: str, model: str, latency_ms: float, seed: int
 ) -> None:

@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 from kalshi_ray.evaluate.account import DAY, capital_path, daily_pnl, drawdown, peak_capital, sharpe
 from kalshi_ray.evaluate.ledger import parts_of
 from tests.evaluate.standin import fill, ledger, random_ledger
+from tests.examples import some_of
 
 CURVES = st.lists(st.integers(-1000, 1000), max_size=40).map(lambda values: np.array(values, np.int64))
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(CURVES)
 def test_drawdown_is_the_largest_fall_from_any_earlier_point(curve: np.ndarray) -> None:
     path = [0, *curve.tolist()]
     assert drawdown(curve) == max(path[i] - path[j] for i in range(len(path)) for j in range(i, len(path)))
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(st.integers(0, 10_000))
 def test_capital_is_never_negative_and_ends_at_zero(seed: int) -> None:
     book = random_ledger(seed)

@@ -11,11 +11,12 @@ from kalshi_ray.core.units import CONTRACT, DOLLAR
 from kalshi_ray.errors import DataError
 from kalshi_ray.evaluate.ledger import Ending, parts_of, reconcile, trades_of
 from tests.evaluate.standin import fill, ledger, random_ledger
+from tests.examples import some_of
 
 SEEDS = st.integers(0, 10_000)
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(SEEDS, st.booleans(), st.integers(0, 60))
 def test_trades_sum_to_the_change_of_equity(seed: int, settled: bool, count: int) -> None:
     book = random_ledger(seed, count=count, settled=settled)
@@ -26,7 +27,7 @@ def test_trades_sum_to_the_change_of_equity(seed: int, settled: bool, count: int
     reconcile(book)
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(SEEDS)
 def test_parts_keep_every_lot_and_every_micro_of_fee(seed: int) -> None:
     book = random_ledger(seed)
@@ -36,7 +37,7 @@ def test_parts_keep_every_lot_and_every_micro_of_fee(seed: int) -> None:
         assert (kept == book.fills[name]).all()
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(SEEDS)
 def test_a_position_never_changes_sign_within_a_trade(seed: int) -> None:
     book = random_ledger(seed)
@@ -47,7 +48,7 @@ def test_a_position_never_changes_sign_within_a_trade(seed: int) -> None:
         assert len(np.unique(np.sign(held[held != 0]))) <= 1
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(SEEDS)
 def test_capital_in_use_bounds_the_loss_that_is_still_possible(seed: int) -> None:
     """Whatever the next price, a trade loses no more than it tied up."""

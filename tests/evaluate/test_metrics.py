@@ -15,6 +15,7 @@ from kalshi_ray.evaluate.ledger import Ledger, parts_of, trades_of
 from kalshi_ray.evaluate.metrics import Figures, days_covered, is_trade, measure
 from kalshi_ray.evaluate.settings import EvaluationSettings
 from tests.evaluate.standin import BANKROLL, START, fill, ledger, random_ledger
+from tests.examples import some_of
 
 SETTINGS = EvaluationSettings(resamples=50)
 SEEDS = st.integers(0, 10_000)
@@ -40,7 +41,7 @@ def reorder(made: Ledger, order: list[int]) -> Ledger:
     )
 
 
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 @given(SEEDS, st.permutations(range(5)), st.booleans())
 def test_the_order_of_markets_changes_no_total(seed: int, order: list[int], settled: bool) -> None:
     made = random_ledger(seed, markets=5, count=60, settled=settled)
@@ -50,7 +51,7 @@ def test_the_order_of_markets_changes_no_total(seed: int, order: list[int], sett
         assert getattr(one.rates, name) == pytest.approx(getattr(two.rates, name))
 
 
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 @given(SEEDS)
 def test_net_is_gross_less_spread_fees_and_closing(seed: int) -> None:
     money = figures(random_ledger(seed)).money
@@ -58,7 +59,7 @@ def test_net_is_gross_less_spread_fees_and_closing(seed: int) -> None:
     assert money.marked == pytest.approx(money.settled + money.unsettled, abs=1e-9)
 
 
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 @given(SEEDS, st.booleans())
 def test_shares_lie_between_zero_and_one(seed: int, settled: bool) -> None:
     rates = figures(random_ledger(seed, settled=settled)).rates
@@ -67,7 +68,7 @@ def test_shares_lie_between_zero_and_one(seed: int, settled: bool) -> None:
     assert all(value is None or 0.0 <= value <= 1.0 for value in values)
 
 
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 @given(SEEDS)
 def test_drawdown_is_never_negative_and_no_smaller_than_the_final_loss(seed: int) -> None:
     found = figures(random_ledger(seed))

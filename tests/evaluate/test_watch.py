@@ -13,12 +13,13 @@ from kalshi_ray.env.samplers import DONE
 from kalshi_ray.evaluate.shards import rows_for, shards_of
 from kalshi_ray.evaluate.watch import Curve, count_answers
 from tests.evaluate.sessions import small_session
+from tests.examples import some_of
 
 TIMES = np.array([0, 10, 20, 30])
 ROW = np.dtype([("now_ns", np.int64), ("equity", np.int64)])
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(-50, 50)), min_size=1, max_size=20))
 def test_the_curve_holds_the_last_equity_seen_by_each_time(seen: list[tuple[int, int]]) -> None:
     curve, batch = Curve(TIMES, 3, 2), Batch.empty(2, 1, 1)

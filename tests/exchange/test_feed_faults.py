@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kalshi_ray.exchange.feed import Feed
 from kalshi_ray.exchange.feed_events import Broken, Stale
 from kalshi_ray.exchange.feed_settings import FeedSettings
+from tests.examples import some_of
 from tests.exchange.little_exchange import Faults, Line, LittleExchange
 
 FEW = [f"KXA-26-T{number}" for number in range(8)]
@@ -70,7 +71,7 @@ def run(line: Line, steps: int, *, per_step: int, comes_and_goes: float = 0.0) -
 
 @pytest.mark.parametrize("batch", [1, 7], ids=["frame by frame", "in batches"])
 @given(seed=SEEDS, use_yes_price=st.booleans())
-@settings(max_examples=100)
+@settings(max_examples=some_of(100))
 def test_known_books_are_true_under_any_plan_of_faults(seed: int, use_yes_price: bool, batch: int) -> None:
     line = line_of(seed, FEW, random_faults(seed), batch=batch, use_yes_price=use_yes_price)
     run(line, 60, per_step=8)
@@ -78,21 +79,21 @@ def test_known_books_are_true_under_any_plan_of_faults(seed: int, use_yes_price:
 
 
 @given(seed=SEEDS)
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_markets_come_and_go_under_any_plan_of_faults(seed: int) -> None:
     line = line_of(seed, FEW, random_faults(seed), batch=Random(seed).choice([1, 7]))
     run(line, 60, per_step=8, comes_and_goes=0.2)
 
 
 @given(seed=SEEDS)
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_books_that_need_trades_are_true_and_become_known_again(seed: int) -> None:
     line = line_of(seed, FEW, random_faults(seed), batch=Random(seed).choice([1, 7]), books_need_trades=True)
     run(line, 60, per_step=8, comes_and_goes=0.1)
 
 
 @given(seed=SEEDS)
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 def test_a_sid_that_is_used_again_starts_anew(seed: int) -> None:
     faults = random_faults(seed)._replace(reorder=0.0, duplicate=0.0, kill=0.05)
     run(line_of(seed, FEW, faults, batch=1, reuses_sids=True), 60, per_step=8)

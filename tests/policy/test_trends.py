@@ -12,6 +12,7 @@ from kalshi_ray.core.orders import OrderState
 from kalshi_ray.policy.memory import Memory
 from kalshi_ray.policy.taking import largest_order
 from kalshi_ray.policy.trends import LongshotFade, MeanReversion, Momentum
+from tests.examples import some_of
 from tests.policy.states import make_state
 from tests.policy.tapes import state_at
 
@@ -71,7 +72,7 @@ def test_a_time_stop_closes_and_the_same_move_does_not_enter_again() -> None:
 
 
 @given(st.lists(st.integers(30, 70), min_size=3, max_size=40), st.sampled_from([1.0, 4.0, 16.0]))
-@settings(max_examples=40)
+@settings(max_examples=some_of(40))
 def test_a_move_is_measured_over_the_window_and_not_over_less(mids: list[int], window: float) -> None:
     """With a decision a second the kept mids are exact up to a window of sixteen seconds."""
     span = int(window)

@@ -20,6 +20,7 @@ from kalshi_ray.registry import Registry, open_registry
 from kalshi_ray.registry.archive import HISTORY, SUMS, export_model, import_model
 from kalshi_ray.registry.bundle import FILES, sha256_of
 from kalshi_ray.registry.promotion import PromotionSettings, promote
+from tests.examples import some_of
 from tests.registry.bundles import NOW, answers_of, edit, save
 from tests.registry.reports import judged
 
@@ -96,7 +97,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return paths
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(kind=st.sampled_from(["tar", "zip"]), where=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
 def test_a_changed_byte_is_refused_or_changes_nothing_of_the_model(
     exported: dict[str, Path], kind: str, where: float, mask: int

@@ -23,6 +23,7 @@ from kalshi_ray.policy.protocol import PolicyState
 from kalshi_ray.registry import Contract, Manifest, contract_of, load_bundle
 from kalshi_ray.registry.bundle import FILES, MANIFEST, PROBE, SEAL, WEIGHTS, seal_of
 from kalshi_ray.registry.manifest import FORMAT
+from tests.examples import some_of
 from tests.registry.bundles import answers_of, edit, save
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +61,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(max_examples=150)
+@settings(max_examples=some_of(150))
 @given(name=st.sampled_from(FILES), where=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255))
 def test_any_changed_byte_of_any_file_is_refused(whole: Path, name: str, where: float, mask: int) -> None:
     raw = (whole / name).read_bytes()
@@ -74,7 +75,7 @@ def test_any_changed_byte_of_any_file_is_refused(whole: Path, name: str, where: 
     assert load_bundle(whole).manifest.id == "run-a"
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(name=st.sampled_from(FILES), where=st.floats(0, 1, exclude_max=True), added=st.binary(max_size=3))
 def test_any_lost_or_added_end_of_any_file_is_refused(whole: Path, name: str, where: float, added: bytes) -> None:
     raw = (whole / name).read_bytes()
@@ -86,7 +87,7 @@ def test_any_lost_or_added_end_of_any_file_is_refused(whole: Path, name: str, wh
         (whole / name).write_bytes(raw)
 
 
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 @given(
     name=st.sampled_from((WEIGHTS, PROBE, MANIFEST)), where=st.floats(0, 1, exclude_max=True), mask=st.integers(1, 255)
 )

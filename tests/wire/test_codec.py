@@ -31,6 +31,7 @@ from kalshi_ray.wire.messages import (
     Unknown,
     Unsubscribed,
 )
+from tests.examples import some_of
 
 TIME = 1_790_922_689_123_000_000
 
@@ -359,7 +360,7 @@ messages = st.one_of(
 )
 
 
-@settings(derandomize=True, max_examples=500, deadline=None)
+@settings(derandomize=True, max_examples=some_of(500), deadline=None)
 @given(messages, st.booleans())
 def test_every_message_survives_its_frame(message: AnyMessage, use_yes_price: bool) -> None:
     codec = Codec(use_yes_price=use_yes_price)
@@ -367,7 +368,7 @@ def test_every_message_survives_its_frame(message: AnyMessage, use_yes_price: bo
     assert not codec.unknown_keys and not codec.unknown_words
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=some_of(200), deadline=None)
 @given(st.integers(1, 99), st.integers(-500, 500), st.sampled_from([Side.BID, Side.ASK]), st.booleans())
 def test_whole_cents_survive_the_legacy_form(cents: int, contracts: int, side: Side, use_yes_price: bool) -> None:
     codec = Codec(use_yes_price=use_yes_price)

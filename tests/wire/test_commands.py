@@ -23,6 +23,7 @@ from kalshi_ray.wire.commands import (
     write_command,
 )
 from kalshi_ray.wire.messages import TERMINAL_ERRORS, CommandFailed
+from tests.examples import some_of
 from tests.wire import values
 
 
@@ -38,7 +39,7 @@ BOOK = {"channels": ["orderbook_delta"], "market_tickers": ["A"]}
 ADD = {"sids": [1], "action": "add_markets", "market_tickers": ["A"]}
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(derandomize=True, max_examples=some_of(300), deadline=None)
 @given(values.commands)
 def test_every_command_survives_its_frame(command: Command) -> None:
     assert read_command(write_command(command)) == command
@@ -121,7 +122,7 @@ def test_what_is_no_command_is_code_one(raw: bytes | str) -> None:
     assert read_command(raw) == Code.BAD_MESSAGE.failure()
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(derandomize=True, max_examples=some_of(300), deadline=None)
 @given(st.sampled_from(["subscribe", "update_subscription", "unsubscribe"]), values.json_values, st.data())
 def test_nothing_that_comes_breaks_the_reader(name: str, other: Any, data: st.DataObject) -> None:
     params = {"sids": [1], **(BOOK if name == "subscribe" else ADD)}

@@ -17,6 +17,7 @@ from kalshi_ray.wire.messages import BookDelta, BookSnapshot, Trade
 from kalshi_ray.wire.rows import ROW, cells_of
 from kalshi_ray.wire.scan import LEVELS_MOST
 from tests.data.samples import recorded
+from tests.examples import some_of
 from tests.wire.odd_frames import TICKERS, Maker
 from tests.wire.test_recorded_frames import RECORDINGS, frames_of
 
@@ -58,7 +59,7 @@ def taken(raw: bytes, names: Names, *, use_yes_price: bool = False) -> list[tupl
 
 @pytest.mark.parametrize("oddness", [0.003, 0.02, 0.1])
 @given(seed=st.integers(0, 10**9), use_yes_price=st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_a_frame_that_is_taken_is_read_as_the_codec_reads_it(seed: int, use_yes_price: bool, oddness: float) -> None:
     maker, names = Maker(seed, oddness), names_of(TICKERS)
     for _ in range(20):
@@ -70,7 +71,7 @@ def test_a_frame_that_is_taken_is_read_as_the_codec_reads_it(seed: int, use_yes_
 
 
 @given(seed=st.integers(0, 10**9), use_yes_price=st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=some_of(60))
 def test_documented_frames_are_taken_whatever_the_order_of_their_keys(seed: int, use_yes_price: bool) -> None:
     maker, names = Maker(seed, 0.0), names_of(TICKERS)
     for _ in range(10):

@@ -25,6 +25,7 @@ from kalshi_ray.wire.trading import (
     StreamMessage,
     TickerMessage,
 )
+from tests.examples import some_of
 from tests.wire import values
 
 MS = 1_790_922_689_123
@@ -150,7 +151,7 @@ def test_positions_groups_and_the_ticker_as_the_reference_writes_them() -> None:
     )
 
 
-@settings(derandomize=True, max_examples=300, deadline=None)
+@settings(derandomize=True, max_examples=some_of(300), deadline=None)
 @given(values.private_messages, st.booleans())
 def test_every_private_message_survives_its_frame(message: StreamMessage, in_full: bool) -> None:
     codec = Codec(use_yes_price=False)
@@ -278,7 +279,7 @@ def test_a_change_that_an_own_order_caused_names_it() -> None:
     assert {key: written[key] for key in body} == body and written["client_order_id"] == "my-1"
 
 
-@settings(derandomize=True, max_examples=400, deadline=None)
+@settings(derandomize=True, max_examples=some_of(400), deadline=None)
 @given(st.sampled_from(list(BODIES)), values.json_values, st.data())
 def test_nothing_that_comes_breaks_the_reader(kind: str, other: Any, data: st.DataObject) -> None:
     codec = Codec(use_yes_price=False)

@@ -23,15 +23,16 @@ from kalshi_ray.wire.numbers import (
     time_of,
     time_text,
 )
+from tests.examples import some_of
 
 
-@settings(derandomize=True, max_examples=300)
+@settings(derandomize=True, max_examples=some_of(300))
 @given(st.integers(0, DOLLAR))
 def test_every_price_survives_its_text(price: int) -> None:
     assert pips_of_dollars(Decimal(dollars_text(price))) == price
 
 
-@settings(derandomize=True, max_examples=300)
+@settings(derandomize=True, max_examples=some_of(300))
 @given(st.integers(-(2**60), 2**60))
 def test_every_size_survives_its_text(size: int) -> None:
     assert lots_of(Decimal(count_text(size))) == size
@@ -105,7 +106,7 @@ def test_a_number_beyond_all_measure_is_refused_at_once(text: str) -> None:
         scaled(Decimal(text), 4, "price")
 
 
-@settings(derandomize=True, max_examples=300)
+@settings(derandomize=True, max_examples=some_of(300))
 @given(
     st.text(max_size=30)
     | st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-9:.]{0,20}([+-][0-9:]{0,8}|Z)?", fullmatch=True)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kalshi_ray.wire.refusals import bad_request, read_error, refusal, usual_shape, write_error
 from kalshi_ray.wire.trading import Refused
+from tests.examples import some_of
 from tests.wire import values
 
 
@@ -57,13 +58,13 @@ def test_a_refusal_is_written_in_the_shape_in_which_the_exchange_writes_it(body:
     assert json.loads(write_error(refused)) == json.loads(body)
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=some_of(100), deadline=None)
 @given(values.refusals, st.sampled_from(["nested", "flat"]))
 def test_a_refusal_with_a_code_survives_both_shapes(refused: Refused, shape: str) -> None:
     assert read_error(refused.status, write_error(refused, "flat" if shape == "flat" else "nested")) == refused
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=some_of(200), deadline=None)
 @given(st.integers(400, 599), st.binary(max_size=30) | values.json_values.map(lambda body: json.dumps(body).encode()))
 def test_no_answer_breaks_the_reader(status: int, body: bytes) -> None:
     assert read_error(status, body).status == status

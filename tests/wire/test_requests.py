@@ -13,6 +13,7 @@ from kalshi_ray.core.units import Side
 from kalshi_ray.wire import bodies, requests
 from kalshi_ray.wire.requests import Request
 from kalshi_ray.wire.trading import Amendment, Cancel, Decrease, OrderRequest
+from tests.examples import some_of
 from tests.wire import values
 
 ORDER = OrderRequest(ticker="KXA-26-T1", client_order_id="my-1", side=Side.BID, size=1000, price=5600)
@@ -82,7 +83,7 @@ def test_an_order_names_its_shard_or_asks_to_be_routed() -> None:
     assert requests.create_batch([routed, ORDER]).exchange_index == -1
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=some_of(100), deadline=None)
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_any_name_survives_its_path_and_its_query(name: str, cursor: str) -> None:
     request_ = requests.get_orders(ticker=name, cursor=cursor)
@@ -92,7 +93,7 @@ def test_any_name_survives_its_path_and_its_query(name: str, cursor: str) -> Non
     assert path.count("/") == 3 and unquote(path.rpartition("/")[2]) == name
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=some_of(100), deadline=None)
 @given(values.amendments)
 def test_the_simulator_reads_an_amendment_from_path_query_and_body(amendment: Amendment) -> None:
     request_ = requests.amend_order(amendment)

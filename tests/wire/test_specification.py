@@ -28,6 +28,7 @@ from kalshi_ray.wire.messages import (
 )
 from kalshi_ray.wire.requests import Request
 from kalshi_ray.wire.trading import OrderRequest, OrderStatus, StreamMessage
+from tests.examples import some_of
 from tests.wire import specification, values
 from tests.wire.pairs import NAMES, PAIRS, Pair
 
@@ -180,14 +181,14 @@ public_messages = st.one_of(
 )
 
 
-@settings(derandomize=True, max_examples=400, deadline=None)
+@settings(derandomize=True, max_examples=some_of(400), deadline=None)
 @given(public_messages | values.private_messages, st.booleans())
 def test_every_frame_of_the_simulator_is_as_specified(message: StreamMessage, use_yes_price: bool) -> None:
     frame = json.loads(Codec(use_yes_price=use_yes_price).encode(message, form="full"))
     specification.payload(FRAMES[frame["type"]]).validate(frame)
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=some_of(200), deadline=None)
 @given(public_messages | values.private_messages, st.booleans())
 def test_a_full_frame_says_what_the_message_says_to_the_millisecond(
     message: StreamMessage, use_yes_price: bool
@@ -208,7 +209,7 @@ def test_the_answer_to_list_subscriptions_is_as_specified() -> None:
         assert codec.decode(raw) == message
 
 
-@settings(derandomize=True, max_examples=200, deadline=None)
+@settings(derandomize=True, max_examples=some_of(200), deadline=None)
 @given(values.commands)
 def test_every_command_is_as_specified(command: Command) -> None:
     frame = json.loads(write_command(command))
@@ -324,7 +325,7 @@ def test_every_call_is_as_specified(request_: Request) -> None:
     assert_is_as_specified(request_)
 
 
-@settings(derandomize=True, max_examples=150, deadline=None)
+@settings(derandomize=True, max_examples=some_of(150), deadline=None)
 @given(_random_writes())
 def test_every_write_is_as_specified(request_: Request) -> None:
     assert_is_as_specified(request_)
