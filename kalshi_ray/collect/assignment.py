@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from kalshi_ray.errors import UnknownName
@@ -32,13 +32,13 @@ class Assignment:
     def __iter__(self) -> Iterator[str]:
         return iter(self._line_of)
 
-    def place(self, markets: Mapping[str, str], only: Sequence[int] | None = None) -> dict[int, list[str]]:
-        """Give each market (ticker to event) a line, on these shards alone if given; tickers by line."""
+    def place(self, markets: Mapping[str, str]) -> dict[int, list[str]]:
+        """Give each market (ticker to event) a line; tickers by line."""
         placed: dict[int, list[str]] = {}
         for ticker, event in sorted(markets.items(), key=lambda pair: (pair[1], pair[0])):
             if ticker in self._line_of:
                 continue
-            line = self._line_for(event, range(self.shards) if only is None else only)
+            line = self._line_for(event)
             line.markets[ticker] = event
             self._line_of[ticker] = self._events[event] = line.number
             placed.setdefault(line.number, []).append(ticker)
@@ -51,7 +51,10 @@ class Assignment:
             if ticker not in self._line_of:
                 raise UnknownName("recorded market", ticker, list(self._line_of))
             number = self._line_of.pop(ticker)
-            self.lines[number].markets.pop(ticker)
+            markets = self.lines[number].markets
+            event = markets.pop(ticker)
+            if self._events.get(event) == number and event not in markets.values():
+                del self._events[event]
             left.setdefault(number, []).append(ticker)
         return left
 
@@ -66,14 +69,13 @@ class Assignment:
         self._events = {event: line for event, line in self._events.items() if line in self.lines}
         return numbers, markets
 
-    def _line_for(self, event: str, shards: Sequence[int]) -> Line:
+    def _line_for(self, event: str) -> Line:
         of_event = self.lines.get(self._events.get(event, -1))
-        if of_event is not None and of_event.shard in shards and len(of_event.markets) < self.per_line:
+        if of_event is not None and len(of_event.markets) < self.per_line:
             return of_event
-        load = dict.fromkeys(shards, 0)
+        load = dict.fromkeys(range(self.shards), 0)
         for line in self.lines.values():
-            if line.shard in load:
-                load[line.shard] += len(line.markets)
+            load[line.shard] += len(line.markets)
         shard = min(load, key=lambda one: (load[one], one))
         for line in self.lines.values():
             if line.shard == shard and len(line.markets) < self.per_line:

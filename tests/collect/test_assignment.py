@@ -58,3 +58,12 @@ def test_a_market_that_joins_goes_to_its_event() -> None:
 def test_a_market_that_is_not_recorded_cannot_leave() -> None:
     with pytest.raises(UnknownName):
         Assignment(1, 10, first_line=1).leave(["X"])
+
+
+def test_an_event_whose_markets_have_all_left_is_forgotten() -> None:
+    assignment = Assignment(1, 10, first_line=1)
+    assignment.place({"A-1": "A", "A-2": "A", "B-1": "B"})
+    assignment.leave(["A-1", "B-1"])
+    assert list(assignment._events) == ["A"]
+    assignment.leave(["A-2"])
+    assert not assignment._events and not list(assignment)

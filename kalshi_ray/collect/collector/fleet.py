@@ -89,6 +89,8 @@ class Fleet:
         self._open: set[int] = set()  # lines
         self.shards: list[Shard | RemoteShard] = [self._make() for _ in range(self.assignment.shards)]
         self._has_answered: set[int] = set()  # shards
+        self._faults: dict[int, str] = {}  # of shards that did not do what they were told
+        self._turn = asyncio.Lock()  # a line is there before somebody else has more markets for it, or fewer
         self.gone: set[int] = set()  # those lost that nobody replaced
         self.deaths = 0
         self.until: dict[int, int] = {}  # line: what is known to be complete
@@ -99,13 +101,14 @@ class Fleet:
 
     async def place(self, numbers: Mapping[str, int], events: Mapping[str, str]) -> None:
         """Record these markets: number in the session and event of each."""
-        placed = self.assignment.place({ticker: events[ticker] for ticker in numbers})
-        for line, tickers in placed.items():
-            await self._tell(line, {ticker: numbers[ticker] for ticker in tickers})
+        async with self._turn:
+            placed = self.assignment.place({ticker: events[ticker] for ticker in numbers})
+            for line, tickers in placed.items():
+                await self._tell(line, {ticker: numbers[ticker] for ticker in tickers})
 
     async def _tell(self, line: int, numbers: dict[str, int]) -> None:
         if line in self._open:
-            await self._ask(self.shards[self.assignment.lines[line].shard], "join", line, numbers)
+            await self._ask(self.assignment.lines[line].shard, "join", line, numbers)
         elif line in self.assignment.lines:
             await self._begin(line, numbers)
         # Otherwise its shard was lost meanwhile, and others have its markets.
@@ -116,25 +119,30 @@ class Fleet:
         if on := self.assignment.lines.get(line):
             self._open.add(line)
             self.until[line] = at_ns
-            await self._ask(self.shards[on.shard], "open", line, numbers, at_ns)
+            await self._ask(on.shard, "open", line, numbers, at_ns)
         else:
             await self._write([Block(line=line, rows=np.empty(0, ROW), is_last=True)])
 
     async def leave(self, tickers: Iterable[str]) -> None:
         """Record these markets no longer."""
-        for line, names in self.assignment.leave(tickers).items():
-            if on := self.assignment.lines.get(line):
-                await self._ask(self.shards[on.shard], "leave", line, names)
+        async with self._turn:
+            for line, names in self.assignment.leave(tickers).items():
+                if on := self.assignment.lines.get(line):
+                    await self._ask(on.shard, "leave", line, names)
 
-    async def _ask(self, shard: Shard | RemoteShard, what: str, *arguments: Any) -> None:
-        """Tell a shard something. Whoever takes from it finds out where it is lost, and places its markets anew."""
+    async def _ask(self, number: int, what: str, *arguments: Any) -> None:
+        """Tell a shard something. Where it fails, whoever takes from it finds it lost, and places its markets anew."""
+        shard = self.shards[number]
         try:
             await asyncio.wait_for(getattr(shard, what)(*arguments), START_S)
-        except (ShardLost, TimeoutError):
-            return
+        except (ShardLost, TimeoutError) as problem:
+            if self.shards[number] is shard:  # no other took its place meanwhile
+                self._faults[number] = str(problem) or f"no answer for {START_S:g} s"
 
     async def take(self, number: int, wait_s: float) -> Taken:
-        """What a shard has. ShardLost if it does not answer."""
+        """What a shard has. ShardLost if it does not answer, or did not do what it was told."""
+        if number in self._faults:
+            raise ShardLost(self._faults[number])
         patience_s = self._collect.lost_s if number in self._has_answered else START_S
         taken = await self._answer(number, self.shards[number].take(wait_s), wait_s + patience_s)
         self._has_answered.add(number)
@@ -169,6 +177,7 @@ class Fleet:
         over = {line: self.until.pop(line) for line in lines if line in self._open}
         self._open.difference_update(lines)
         self._has_answered.discard(number)
+        self._faults.pop(number, None)
         if again:
             self.shards[number] = self._make()
         else:

@@ -45,7 +45,7 @@ class Watch:
         self._desk, self._fleet, self._writing, self._taker, self._clock = desk, fleet, writing, taker, clock
         self._tallies = Tallies()
         self._shards: dict[int, Tally] = {}
-        self._gone: list[Tally] = []  # of shards that were lost
+        self._gone = Tally()  # of all shards that were lost, together
         self._told: Status | None = None
         self._happenings: list[str] = []
         self._last: Status | None = None  # before the lines were ended
@@ -62,7 +62,12 @@ class Watch:
     def lost(self, number: int) -> None:
         """A shard is gone; what it did counts on."""
         if number in self._shards:
-            self._gone.append(self._shards.pop(number))
+            lost, before = self._shards.pop(number), self._gone
+            self._gone = Tally(
+                counts=Counter(before.counts) + Counter(lost.counts),
+                reconnects=before.reconnects + lost.reconnects,
+                clock_jumps=max(before.clock_jumps, lost.clock_jumps),
+            )
 
     def status(self) -> Status:
         """How it stands now. Rates are of the time since the status before."""
@@ -95,7 +100,7 @@ class Watch:
     def _counts(self) -> Counter[str]:
         """Of all lines, by name."""
         found = Counter(self._desk.line.counts)
-        for tally in (*self._gone, *self._shards.values()):
+        for tally in (self._gone, *self._shards.values()):
             found.update(tally.counts)
         return found + self._desk.counts
 
@@ -110,7 +115,7 @@ class Watch:
         for what in happened:
             telemetry.warning("collect.happened", what=what)
         lines = sum(tally.lines for tally in shards) + (stream is not None)
-        reconnects = sum(tally.reconnects for tally in (*self._gone, *shards))
+        reconnects = sum(tally.reconnects for tally in (self._gone, *shards))
         reconnects += max(0, stream.ups - 1) if stream else 0
         return msgspec.structs.replace(
             self._about,
@@ -126,7 +131,7 @@ class Watch:
             lags=tallies.lags,
             unknown_frames={n.removeprefix(UNKNOWN_TYPE): c for n, c in counts.items() if n.startswith(UNKNOWN_TYPE)},
             broken_frames=counts["broken frames"],
-            clock_jumps=max(self._clock.jumps, *(tally.clock_jumps for tally in (*self._gone, *shards)), 0),
+            clock_jumps=max(self._clock.jumps, *(tally.clock_jumps for tally in (self._gone, *shards)), 0),
             rows=tallies.rows,
             gaps=tallies.gaps,
             signals=self._taker.taken,

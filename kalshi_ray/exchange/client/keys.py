@@ -85,7 +85,7 @@ def _version(path: Path) -> tuple[int, int] | None:
     """Which file stands under a name; None where there is none."""
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return status.st_ino, status.st_mtime_ns
 
