@@ -6,6 +6,7 @@ so that a crash between any two steps, and a store that comes and goes, neither 
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from kalshi_ray.data.recording import ROW, table_of
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import SessionStore
 from kalshi_ray.data.writer import DESCRIBED, SessionWriter
-from kalshi_ray.errors import DataError, UnknownName, UsageError
+from kalshi_ray.errors import DataError, StoreFull, UnknownName, UsageError
 
 AWAY = "the recorder was away for a while; each time is a GAP row of every market"
 TOGETHER = SECOND  # lines that were last heard of within this time ended together
@@ -166,7 +167,14 @@ class Keeper:
 
     def append(self, blocks: Sequence[Block]) -> None:
         """Write blocks to the spool, all or none. StoreFull: no room on the disk; the same call may succeed later."""
-        self.spool.append(blocks)
+        try:
+            self.spool.append(blocks)
+        except StoreFull as problem:
+            if not (isinstance(problem.__cause__, OSError) and problem.__cause__.errno == errno.EFBIG):
+                raise
+            self.spool.seal()  # files are limited in size: the next segment has others
+            self._begun_ns = self._now_ns
+            self.spool.append(blocks)
         self._frames += sum(block.frames for block in blocks)
 
     def note(self, facts: Facts) -> None:

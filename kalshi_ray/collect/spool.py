@@ -203,13 +203,13 @@ class Spool:
         if self._next is not None:
             self._settle()
             return
-        self.sync()
+        self._sync_files()  # how far lines came without rows stands in the head of the next one
         until_ns = self._lines.watermark
         carried = late_rows(self._late_pieces(until_ns), until_ns)
         sealed = self._segment.rows - sum(len(rows) for _, rows in carried)
         following = self._begin(self.number + 1, self._sealed_lines(until_ns), self._facts, carried)
         self._write([Content(kind=BlockKind.SEAL, until_ns=until_ns, tally=sealed)])
-        self._next = following
+        self._next, self._has_moved = following, False
         self._settle()
 
     def sealed(self) -> list[int]:
@@ -246,12 +246,20 @@ class Spool:
     def remove(self) -> None:
         """Remove the spool, which is in the store as a whole."""
         with self._disk.saying(""):
-            # Journals first, and for certain: without them, raw lines are litter.
-            for number in [*self._waiting, self.number]:
+            # Each journal before its raw lines, and for certain: without it, they are litter. The last one goes last,
+            # and before it its raw lines if there are none: as long as anything is left, it is still known as a spool.
+            last = [rows_file(self.number), raw_file(self.number)]
+            for number in self._waiting:
                 self._disk.remove(rows_file(number))
             self._disk.sync_names()
             for name in self._disk.names():
-                self._disk.remove(name)
+                if name not in last:
+                    self._disk.remove(name)
+            if not self._segment.mark.raw:
+                self._disk.remove(raw_file(self.number))
+            self._disk.remove(rows_file(self.number))
+            self._disk.sync_names()
+            self._disk.remove(raw_file(self.number))
             self._disk.leave()
 
     def _check_sealed(self, number: int) -> None:

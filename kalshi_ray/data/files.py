@@ -16,6 +16,8 @@ from kalshi_ray.errors import DataError, StoreDown, StoreFull, UsageError
 
 KINDS = "Give a folder, file://…, s3://… or postgresql://…"
 PARTIAL = ".partial"  # suffix of a file that is still being written
+# A disk without hard links says one of these.
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 _UNREACHABLE = (errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH)
 
 
@@ -102,10 +104,26 @@ class Files:
         partial = f"{name}.{uuid.uuid4().hex}{PARTIAL}"
         try:
             self._write_local(partial, content)
-            os.link(self.path(partial), self.path(name))
+            self._link(partial, name, content)
             sync_folder(Path(self.path(name)).parent)
         finally:
             self._drop_quietly(partial)
+
+    def _link(self, partial: str, name: str, content: bytes) -> None:
+        try:
+            os.link(self.path(partial), self.path(name))
+        except FileExistsError:
+            # A network disk asks a second time where an answer was lost, and is refused by its own first time.
+            if os.stat(self.path(partial)).st_nlink < 2:
+                raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # Without links it is still exclusive; a crash may leave less than all, which is nobody's we know.
+            with open(self.path(name), "xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
 
     def take_away(self, name: str, expected: bytes) -> bool:
         """Remove a file if it still holds `expected`; False if somebody else was faster."""
@@ -114,14 +132,14 @@ class Files:
             if self.read(name) != expected:
                 return False
             self.filesystem.move(self.path(name), self.path(aside))
+            if self.read(aside) != expected:  # replaced in between
+                self.filesystem.move(self.path(aside), self.path(name))
+                return False
+            self.remove(aside)
         except FileNotFoundError:
             return False
         except OSError as error:
             raise disk_error(self.path(name), error) from error
-        if self.read(aside) != expected:  # replaced in between
-            self.filesystem.move(self.path(aside), self.path(name))
-            return False
-        self.remove(aside)
         return True
 
     def remove(self, name: str) -> None:
@@ -202,6 +220,11 @@ def disk_error(path: str, error: OSError) -> DataError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(
             f"no space left while writing {path}", remedy="Nothing half-written is kept; free space, retry"
+        )
+    if error.errno == errno.EFBIG:
+        return StoreFull(
+            f"{path} has reached the size to which files are limited",
+            remedy="Nothing half-written is kept; raise the limit (ulimit -f, LimitFSIZE), or write smaller parts",
         )
     if error.errno in _UNREACHABLE or "NETWORK_CONNECTION" in str(error):
         return StoreDown(f"cannot reach {path}: {error}", remedy="Nothing half-written is kept; retry later")

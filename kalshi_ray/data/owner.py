@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 from contextlib import suppress
@@ -14,6 +15,8 @@ from kalshi_ray.data.pieces import LOCK
 from kalshi_ray.errors import DataError, SessionBusy, StoreDown
 
 UNKNOWN_HOST = "an unknown machine"
+_MACHINE = Path("/etc/machine-id")
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Owner(msgspec.Struct, frozen=True):
@@ -23,22 +26,33 @@ class Owner(msgspec.Struct, frozen=True):
     pid: int
     birth: int  # start time of the process in clock ticks since boot; 0 unknown
     since: str = ""  # when it took the lock, UTC
+    machine: str = ""  # tells machines of one name apart; empty unknown
+    boot: str = ""  # of the machine: processes of an earlier one are gone; empty unknown
 
     @classmethod
     def this(cls, since: str = "") -> Owner:
         """The process that asks."""
-        return cls(host=socket.gethostname(), pid=os.getpid(), birth=_birth(os.getpid()), since=since)
+        return cls(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            birth=_birth(os.getpid()),
+            since=since,
+            machine=_machine(),
+            boot=_read(_BOOT),
+        )
 
     @property
     def is_here(self) -> bool:
         """Whether it is a process of this machine, and can be asked whether it lives."""
-        return self.host == socket.gethostname()
+        return self.host == socket.gethostname() and _agree(self.machine, _machine())
 
     @property
     def is_dead(self) -> bool:
         """Certainly gone: a process of this machine that runs no more. Other machines cannot be asked."""
         if not self.is_here:
             return False
+        if not _agree(self.boot, _read(_BOOT)):
+            return True
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -109,6 +123,24 @@ def release(backend: Backend, session_id: str, mine: bytes) -> None:
     """Give the lock back, if it is still ours; a session of which nothing else is there goes with it."""
     if backend.take_away(session_id, LOCK, mine) and not backend.sizes(session_id):
         backend.remove_session(session_id)
+
+
+def _machine() -> str:
+    """Which machine this is, without giving its secret number away; empty where the system does not say."""
+    number = _read(_MACHINE)
+    return hashlib.sha256(f"kalshi_ray {number}".encode()).hexdigest()[:16] if number else ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _agree(theirs: str, ours: str) -> bool:
+    """Whether two names may be of the same; what is unknown speaks against nothing."""
+    return not (theirs and ours) or theirs == ours
 
 
 def _birth(pid: int) -> int:

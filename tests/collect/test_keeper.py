@@ -29,6 +29,7 @@ from kalshi_ray.data.verify import verify_session
 from kalshi_ray.errors import DataError, NothingToDo, SessionBusy, SessionDamaged, StoreDown, StoreFull, UsageError
 from tests.collect.crash_disk import CrashDisk, Medium
 from tests.collect.spooling import MARKETS, block_at, lines_of
+from tests.data.limits import files_of_at_most
 from tests.data.stores import FaultyBackend, bury, store_of_kind
 
 MANIFEST = Manifest(id="s", source="collect", clock="receive", environment="demo")
@@ -504,3 +505,19 @@ def test_only_a_line_that_had_stopped_before_the_others_ends_in_a_gap(store: Ses
     rows = rows_in(store.open("s"))
     gaps = rows[rows["kind"] == Kind.GAP]
     assert (gaps["recv_ns"].tolist(), gaps["sid"].tolist()) == ([10], [1 * SIDS + 1])
+
+
+def test_a_limit_to_the_size_of_files_begins_the_next_segment(tmp_path: Path) -> None:
+    store = store_of_kind("memory", tmp_path)
+    keeper = Keeper(store, "s", tmp_path / "spool", MANIFEST, CollectSettings(raw=False))
+    keeper.start()
+    keeper.note(MARKETS)
+    with files_of_at_most(20_000):
+        for number in range(50):
+            times = range(100 * number + 1, 100 * number + 101)
+            keeper.append([without_raw(block_at(times, 100 * number, until_ns=100 * number + 101))])
+        assert len(keeper.spool.waiting) >= 10
+        with pytest.raises(StoreFull, match="the size to which files are limited"):
+            keeper.append([without_raw(block_at(range(10_000, 11_000), 5_000))])
+    keeper.finish()
+    assert rows_in(store.open("s"))["seq"].tolist() == list(range(5_000))

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import resource
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +25,7 @@ from kalshi_ray.data.recording import ROW
 from kalshi_ray.errors import DataError, SessionBusy, SessionDamaged, StoreFull, UsageError
 from tests.collect.crash_disk import CrashDisk, Killed, Medium
 from tests.collect.spooling import HEAD, IDENTITY, MARKETS, block_at, lines_of, rows_at
+from tests.data.limits import files_of_at_most
 
 
 def opened(medium: Medium | None = None, head: Head = HEAD) -> Spool:
@@ -529,24 +526,12 @@ def test_a_seal_that_could_not_be_synced_is_completed_by_the_next_call() -> None
     assert numbers_in(spool) == expected(len(BLOCKS))
 
 
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 def test_a_real_disk_that_takes_half_a_block_keeps_the_whole_ones(tmp_path: Path) -> None:
     spool = Spool.open(tmp_path / "spool", HEAD)
     spool.note(MARKETS)
     spool.append(BLOCKS[:2])
     size = (tmp_path / "spool" / rows_file(0)).stat().st_size
-    with files_of_at_most(size + 100), pytest.raises(DataError, match="File too large"):
+    with files_of_at_most(size + 100), pytest.raises(StoreFull, match="the size to which files are limited"):
         spool.append(BLOCKS[2:])
     assert (tmp_path / "spool" / rows_file(0)).stat().st_size == size
     spool.append(BLOCKS[2:])
@@ -555,6 +540,34 @@ def test_a_real_disk_that_takes_half_a_block_keeps_the_whole_ones(tmp_path: Path
     assert again.repaired is None and numbers_in(again) == expected(len(BLOCKS))
     again.remove()
     assert not (tmp_path / "spool").exists()
+
+
+@pytest.mark.parametrize("has_rows", [False, True])
+def test_a_removal_that_is_cut_short_is_gone_on_with_and_never_leaves_raw_lines_alone(has_rows: bool) -> None:
+    for fuel in range(1, 200):
+        spool = begun()
+        for number in range(3):
+            spool.append([block_at([10 * number + 1], number, until_ns=10 * number + 2)])
+            spool.seal()
+        if has_rows:
+            spool.append([block_at([10**6], 900)])
+        disk, is_cut = disk_of(spool), False
+        disk.fuel = fuel
+        try:
+            spool.remove()
+        except Killed:
+            is_cut = True
+        names, disk.fuel = disk.names(), None
+        journals = [name for name in names if name.endswith(".rows")]
+        assert len(names) <= has_rows or journals, names
+        assert journals or names in ([], [raw_file(3)])
+        if journals:
+            opened(disk.medium).remove()
+            assert not disk.names()
+        if not is_cut:
+            assert fuel > 5
+            return
+    raise AssertionError("it never ends")
 
 
 def test_a_write_of_many_buffers_is_one_write(tmp_path: Path) -> None:
