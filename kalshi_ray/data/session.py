@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -27,12 +28,12 @@ class Session:
         """Whether it lies on a disk of this machine, so that reading it again costs little."""
         return self._backend.local is not None
 
-    @property
+    @cached_property
     def parts(self) -> list[str]:
         """Names of the parts of updates, in order."""
         return parts_among(self.manifest.files)
 
-    @property
+    @cached_property
     def raw_parts(self) -> list[str]:
         """Names of the parts of received frames, in order."""
         return raws_among(self.manifest.files)

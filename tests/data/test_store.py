@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pyarrow import fs
 
-from kalshi_ray.data import parquet
+from kalshi_ray.data import parquet, pieces
+from kalshi_ray.data.compact import compact_session
 from kalshi_ray.data.files import Files
 from kalshi_ray.data.folder import FolderBackend
 from kalshi_ray.data.schema import UPDATES
 from kalshi_ray.data.store import SessionStore, open_store
+from kalshi_ray.data.verify import verify_session
 from kalshi_ray.errors import (
     DataError,
     NothingToDo,
@@ -268,3 +271,24 @@ def test_a_name_that_is_nearly_right_is_suggested(tmp_path: Path) -> None:
     (tmp_path / "sessions" / "KXHIGHNY-25DEC14").mkdir(parents=True)
     with pytest.raises(UnknownName, match=r"Did you mean KXHIGHNY-25DEC14\? Known: KXHIGHNY-25DEC14"):
         open_store(str(tmp_path)).open("kxhighny-25dec4")
+
+
+def test_a_session_of_many_parts_lists_them_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for a part among thousands, for each of thousands, took minutes."""
+    store, table = open_store(str(tmp_path)), random_updates(40, markets=1, seed=1)
+    with store.writer("s", manifest=draft()) as writer:
+        writer.add_markets(market_table("A"))
+        for number in range(40):
+            writer.write_part(number, table.slice(number, 1))
+        writer.commit()
+    asked: list[int] = []
+    listing = pieces.parts_among
+
+    def counted(names: Iterable[str]) -> list[str]:
+        asked.append(1)
+        return listing(names)
+
+    monkeypatch.setattr("kalshi_ray.data.session.parts_among", counted)
+    assert verify_session(store, "s").is_whole
+    compact_session(store, "s", part_rows=20)
+    assert len(asked) <= 5
