@@ -27,7 +27,7 @@ from kalshi_ray.core.tape import GapCause, Kind
 from kalshi_ray.errors import UnknownName, UsageError, WireError
 from kalshi_ray.exchange.books import Books, RowBuffer
 from kalshi_ray.exchange.conversation import Conversation
-from kalshi_ray.exchange.feed_events import Broken, Cause, FeedEvent, Missed, Stale
+from kalshi_ray.exchange.feed_events import Broken, Cause, FeedEvent, Missed, Stale, is_row
 from kalshi_ray.exchange.feed_settings import MARKETS_MOST, FeedSettings, nanoseconds
 from kalshi_ray.exchange.subscription import State, Subscription
 from kalshi_ray.wire.codec import Codec
@@ -210,7 +210,7 @@ class Feed:
             if at < len(batch) and not (self._reader.is_full and at > first):
                 self.aside.append(at)
                 found = self._receive(frames[at], int(times[at]))
-                events += [one for one in found if not _is_row(one)]
+                events += [one for one in found if not is_row(one)]
                 at += 1
         return events
 
@@ -242,6 +242,9 @@ class Feed:
         except WireError as problem:
             self.counts["broken frames"] += 1
             self._events.append(Broken(text=str(problem), raw=raw))
+            envelope = self.codec.envelope(raw)
+            if envelope is not None and envelope.seq:  # it is missing from now on, not from the next frame on
+                self._is_next(envelope, now_ns, unread=1)
         if not self._online:
             self.counts["frames without a connection"] += 1
         return self.take_events()
@@ -266,8 +269,11 @@ class Feed:
         self._events.append(message)
         self._follow_up(now_ns)
 
-    def _is_next(self, message: StreamMessage, now_ns: int) -> bool:
-        """Whether a message is the next of a subscription of ours, or of none at all; marks the gap before it."""
+    def _is_next(self, message: StreamMessage, now_ns: int, unread: int = 0) -> bool:
+        """Whether a message is the next of a subscription of ours, or of none at all; marks the gap before it.
+
+        `unread`: 1 where it is itself missing, for it cannot be read.
+        """
         one = self._conversation.by_sid.get(message.sid)
         if one is None:
             if message.sid and not isinstance(message, Unknown | Acknowledged | CommandFailed | Unsubscribed):
@@ -281,11 +287,11 @@ class Feed:
         if verdict.order is Order.DUPLICATE:
             self.counts["duplicates"] += 1
             return False
-        if verdict.order is Order.GAP:
+        if missing := verdict.missing + unread:
             self.counts["gaps"] += 1
-            self.counts["frames missing"] += verdict.missing
+            self.counts["frames missing"] += missing
             if not one.has_books:
-                self._events.append(Missed(channel=one.channel, sid=message.sid, frames=verdict.missing))
+                self._events.append(Missed(channel=one.channel, sid=message.sid, frames=missing))
             self._break(one.channel, message.sid, Cause.GAP, now_ns)
         return True
 
@@ -390,10 +396,3 @@ class Feed:
                 self._break(one.channel, one.sid, Cause.LOST, now_ns)
         self._conversation.lose()
         self._tracker.forget()
-
-
-def _is_row(event: FeedEvent) -> bool:
-    """Whether an event is all in the rows."""
-    if isinstance(event, BookDelta):
-        return not event.client_order_id
-    return isinstance(event, BookSnapshot | Trade)

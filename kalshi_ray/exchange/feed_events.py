@@ -7,6 +7,7 @@ from enum import Enum
 import msgspec
 
 from kalshi_ray.wire.commands import Channel
+from kalshi_ray.wire.messages import BookDelta, BookSnapshot, Trade
 from kalshi_ray.wire.trading import StreamMessage
 
 
@@ -57,10 +58,17 @@ class Missing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Broken(msgspec.Struct, frozen=True, kw_only=True):
-    """A frame that cannot be read. Its number is then missing, and what it said is asked for anew."""
+    """A frame that cannot be read. What it said is missing, and asked for anew."""
 
     text: str
     raw: bytes
 
 
 FeedEvent = StreamMessage | Stale | Missed | Dead | Missing | Broken
+
+
+def is_row(event: FeedEvent) -> bool:
+    """Whether an event is all in the rows."""
+    if isinstance(event, BookDelta):
+        return not event.client_order_id
+    return isinstance(event, BookSnapshot | Trade)

@@ -65,6 +65,13 @@ class Codec:
             raise WireError(f"a frame is not JSON: {error}: {shown(frame)}") from error
         return self._message(known, frame)
 
+    def envelope(self, frame: bytes) -> Unknown | None:
+        """What a frame that cannot be read says of its subscription and number; None where not even that."""
+        try:
+            return _unknown(_envelope.decode(frame), frame)
+        except (msgspec.DecodeError, RecursionError, UnicodeError):
+            return None
+
     def encode(self, message: StreamMessage, *, form: Literal["fixed", "cents", "full"] = "fixed") -> bytes:
         """The frame of a message: today's fixed-point form, or the whole cents and contracts of before 2026-03.
 

@@ -455,12 +455,27 @@ def test_what_is_not_known_is_kept_and_what_is_broken_is_told() -> None:
     raw = frame("weather", {"rain": True}, sid=1, seq=3)
     assert talk.hear(raw) == [Unknown(sid=1, seq=3, type="weather", raw=raw)]
     assert talk.feed.codec.unknown_types == {"weather": 1}
-    for broken in (b"{", b"", b"\xff", frame("orderbook_delta", {"market_ticker": 4}, sid=1, seq=4)):
+    for broken in (b"{", b"", b"\xff", frame("orderbook_delta", {"market_ticker": 4}, sid=7, seq=4)):
         (event,) = talk.hear(broken)
         assert isinstance(event, Broken) and event.raw == broken
     assert talk.is_known("A") == [True]
-    talk.hear(delta("A", 5))
-    assert talk.is_known("A") == [False], "number 4 could not be read, so it is missing"
+
+
+def test_books_are_unknown_from_a_frame_on_that_cannot_be_read_and_the_next_one_is_no_second_gap() -> None:
+    talk = live()
+    broken = delta("A", 3, price="0.47123")
+    first, stale = talk.hear(broken)
+    assert isinstance(first, Broken) and stale == Stale(tickers=("A", "B"), cause=Cause.GAP, sid=1)
+    assert [type(event) for event in talk.hear(broken, snapshot("A", 4))] == [Broken, BookSnapshot]
+    assert talk.is_known("A", "B") == [True, False]
+    assert (talk.feed.counts["gaps"], talk.feed.counts["duplicates"]) == (1, 1)
+
+
+def test_a_print_that_cannot_be_read_is_told_as_missed() -> None:
+    talk = Talk(FeedSettings(channels=(Channel.TRADE,)), ("A",))
+    talk.hear(frame("subscribed", {"channel": "trade", "sid": 1}, id=talk.commands[0].id))
+    _, missed = talk.hear(frame("trade", {"market_ticker": "A", "count_fp": "x"}, sid=1, seq=3))
+    assert missed == Missed(channel=Channel.TRADE, sid=1, frames=3)
 
 
 @pytest.mark.parametrize(
