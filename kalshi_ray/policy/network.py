@@ -74,11 +74,6 @@ class MarketModule(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         values: torch.Tensor = self.value(hidden)
         return values.squeeze(-1)
 
-    def both(self, observation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits [B, A] and values [B] with one pass through a shared body."""
-        hidden = observation if self.body is None else self.body(observation)
-        return self.policy(hidden), self.value(hidden).squeeze(-1)
-
     def network_of_decisions(self) -> Network:
         """The path that decides, as a bundle holds it."""
         return Network.pack(self.deciding_layers(), activation=self.network.activation)

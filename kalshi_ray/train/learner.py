@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,18 +22,19 @@ from ray.rllib.utils.metrics import (
 
 from kalshi_ray.errors import DataError
 from kalshi_ray.policy.network import MarketModule
+from kalshi_ray.train.adam import FlatAdam
 from kalshi_ray.train.batch import TrainBatch, build_batch
-from kalshi_ray.train.losses import Loss, Losses, Seen
+from kalshi_ray.train.losses import Losses, Seen
+from kalshi_ray.train.passes import Part, passes_of
 
 
 @dataclass(frozen=True)
 class Tower:
-    """What one optimizer owns and how its loss comes about."""
+    """What one optimizer owns and how its gradient comes about."""
 
-    name: str
-    parameters: list[torch.nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    loss: Callable[..., Loss]
+    name: Part
+    optimizer: FlatAdam
+    gradient: Callable[..., Seen]  # of the loss on a minibatch, put in its place
     columns: tuple[torch.Tensor, ...]
     generator: torch.Generator
 
@@ -55,7 +57,7 @@ class MarketLearner(PPOTorchLearner):
         self._scheduled = 0
         self.exploration = 1.0
         seed = int(self.config.seed or 0)
-        names = ("policy", "value") if self._split else ("towers",)
+        names: tuple[Part, ...] = ("policy", "value") if self._split else ("towers",)
         self._generators = {name: torch.Generator().manual_seed(seed * 4 + i) for i, name in enumerate(names)}
         self._pool = ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) if self._split else None
 
@@ -66,7 +68,7 @@ class MarketLearner(PPOTorchLearner):
         super().shutdown()
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
-        """One fused Adam, or one for each tower so that two threads can own one each."""
+        """One Adam, or one for each tower so that two threads can own one each."""
         module = self._module[module_id]
         value = list(module.value.parameters())
         owned = {id(p) for p in value}
@@ -79,7 +81,7 @@ class MarketLearner(PPOTorchLearner):
                 optimizer_name=name,
                 params=parameters,
                 lr_or_lr_schedule=config.lr,
-                optimizer=torch.optim.Adam(parameters, lr=1e-4, eps=1e-5, fused=True),
+                optimizer=FlatAdam(parameters, eps=1e-5),
             )
 
     def update(
@@ -121,19 +123,18 @@ class MarketLearner(PPOTorchLearner):
     def _train(self, module: MarketModule, batch: TrainBatch, epochs: int, size: int) -> dict[str, float]:
         module.train()
         entropy = self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID].get_current_value()
-        losses = Losses(module, float(entropy) * self.exploration, self.config.clip_param, self.config.vf_loss_coeff)
+        losses = Losses(float(entropy) * self.exploration, self.config.clip_param, self.config.vf_loss_coeff)
+        size = min(size, len(batch))
         columns = {"policy": batch.policy_columns, "value": batch.value_columns, "towers": batch.all_columns}
         towers = [
             Tower(
                 name=name,
-                parameters=optimizer.param_groups[0]["params"],
-                optimizer=optimizer,
-                loss=getattr(losses, name),
+                optimizer=self.get_optimizer(DEFAULT_MODULE_ID, name),
+                gradient=partial(getattr(losses, name), passes_of(module, name, size)),
                 columns=columns[name],
                 generator=generator,
             )
             for name, generator in self._generators.items()
-            for optimizer in [self.get_optimizer(DEFAULT_MODULE_ID, name)]
         ]
         clip = self.config.grad_clip
         if self._pool is None:
@@ -193,23 +194,14 @@ def require_finite(module: torch.nn.Module) -> None:
 def run_epochs(tower: Tower, epochs: int, size: int, clip: float | None) -> dict[str, float]:
     """Shuffle, cut, step. What is seen is the mean over the last epoch; a last short minibatch is left out."""
     count = len(tower.columns[0])
-    size = min(size, count)
     watched: list[dict[str, torch.Tensor]] = []
     for epoch in range(epochs):
         order = torch.randperm(count, generator=tower.generator).to(tower.columns[0].device)
         shuffled = [column.index_select(0, order) for column in tower.columns]
         for at in range(0, count - size + 1, size):
-            seen, norm = _step(tower, [column[at : at + size] for column in shuffled], clip)
+            seen = tower.gradient(*(column[at : at + size] for column in shuffled))
+            norm = tower.optimizer.clip(clip)
+            tower.optimizer.step()
             if epoch == epochs - 1:
                 watched.append(seen() | {f"{tower.name}_grad_norm": norm})
     return {name: float(torch.stack([found[name] for found in watched]).mean()) for name in watched[0]}
-
-
-def _step(tower: Tower, columns: Sequence[torch.Tensor], clip: float | None) -> tuple[Seen, torch.Tensor]:
-    for parameter in tower.parameters:
-        parameter.grad = None
-    loss, seen = tower.loss(*columns)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(tower.parameters, clip or float("inf"))
-    tower.optimizer.step()
-    return seen, norm

@@ -81,9 +81,7 @@ def test_the_bare_path_and_the_stock_path_agree() -> None:
     masked = made.forward_inference({"obs": seen})["action_dist_inputs"]
     legal = seen[ACTION_MASK] == 1
     assert torch.equal(masked[legal], made.policy_logits(seen[OBSERVATION])[legal])
-    logits, values = made.both(seen[OBSERVATION])
-    assert torch.equal(logits, made.policy_logits(seen[OBSERVATION]))
-    assert torch.equal(values, made.compute_values({"obs": seen}))
+    assert torch.equal(made.state_values(seen[OBSERVATION]), made.compute_values({"obs": seen}))
 
 
 def test_an_unknown_network_lists_what_exists() -> None:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
+from kalshi_ray.train.adam import FlatAdam
 from kalshi_ray.train.learner import Tower, run_epochs
-from kalshi_ray.train.losses import Loss, Losses
+from kalshi_ray.train.losses import Losses, Seen
+from kalshi_ray.train.passes import passes_of
 from tests.train.minibatch import columns, module
 
 
 def test_every_step_is_used_once_an_epoch_and_a_short_rest_is_left_out() -> None:
     met: list[torch.Tensor] = []
     looked: list[torch.Tensor] = []
-    weight = torch.nn.Parameter(torch.zeros(1))
 
-    def loss(index: torch.Tensor) -> Loss:
+    def gradient(index: torch.Tensor) -> Seen:
         met.append(index)
-        return (weight * index.mean()).sum(), lambda: looked.append(index) or {"mean": index.mean()}
+        return lambda: looked.append(index) or {"mean": index.mean()}
 
     tower = Tower(
         name="policy",
-        parameters=[weight],
-        optimizer=torch.optim.SGD([weight], lr=0.0),
-        loss=loss,
+        optimizer=FlatAdam([torch.nn.Parameter(torch.zeros(1))]),
+        gradient=gradient,
         columns=(torch.arange(50, dtype=torch.float32),),
         generator=torch.Generator().manual_seed(0),
     )
@@ -35,16 +37,14 @@ def test_every_step_is_used_once_an_epoch_and_a_short_rest_is_left_out() -> None
 
 def test_a_learning_step_lowers_the_loss() -> None:
     made, given = module(), columns()
-    losses = Losses(made, entropy=0.0, clip=10.0, value_coeff=0.5)
-    parameters = list(made.policy.parameters())
-    before = float(losses.policy(**given)[0])
+    optimizer = FlatAdam(made.policy.parameters(), lr=1e-3)
+    losses, passes = Losses(entropy=0.0, clip=10.0, value_coeff=0.5), passes_of(made, "policy", 32)
     tower = Tower(
         name="policy",
-        parameters=parameters,
-        optimizer=torch.optim.Adam(parameters, lr=1e-3),
-        loss=losses.policy,
+        optimizer=optimizer,
+        gradient=partial(losses.policy, passes),
         columns=tuple(given.values()),
         generator=torch.Generator().manual_seed(0),
     )
-    run_epochs(tower, 5, 32, None)
-    assert float(losses.policy(**given)[0]) < before
+    before = run_epochs(tower, 1, 32, None)["policy_loss"]
+    assert run_epochs(tower, 5, 32, None)["policy_loss"] < before

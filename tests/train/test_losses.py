@@ -1,4 +1,4 @@
-"""The losses against their definitions, and the gradient written out against that of autograd."""
+"""The losses against their definitions, and the gradients written out against those of autograd."""
 
 from __future__ import annotations
 
@@ -7,52 +7,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_ray.policy.shapes import NETWORKS
 from kalshi_ray.policy.towers import MASKED
-from kalshi_ray.train.losses import Losses, Surrogate
-from tests.train.minibatch import A, N, columns, module
-
-
-def test_the_policy_loss_is_the_clipped_surrogate_less_the_entropy_over_legal_actions() -> None:
-    made, given = module(), columns()
-    loss, seen = Losses(made, entropy=0.03, clip=0.2, value_coeff=0.5).policy(**given)
-    logits = made.policy_logits(given["observation"]).detach().double()
-    gains, entropies = [], []
-    for i in range(N):
-        legal = [a for a in range(A) if not given["illegal"][i, a]]
-        chances = torch.softmax(logits[i, legal], 0)
-        entropies.append(-(chances * chances.log()).sum())
-        ratio = chances[legal.index(int(given["action"][i, 0]))] / given["logp"][i].double().exp()
-        advantage = given["advantage"][i].double()
-        gains.append(torch.minimum(advantage * ratio, advantage * ratio.clamp(0.8, 1.2)))
-    entropy = torch.stack(entropies).mean()
-    assert float(seen()["entropy"]) == pytest.approx(float(entropy), abs=1e-5)
-    assert float(loss.detach()) == pytest.approx(float(-torch.stack(gains).mean() - 0.03 * entropy), abs=1e-5)
-
-
-def test_no_gradient_reaches_a_network_through_illegal_actions() -> None:
-    made, given = module(), columns()
-    given["illegal"][:, 1] = True
-    given["action"] = torch.zeros_like(given["action"])
-    loss, _ = Losses(made, entropy=0.1, clip=0.2, value_coeff=0.5).policy(**given)
-    loss.backward()
-    last = made.policy[-1]
-    assert last.bias.grad[1] == 0.0 and torch.isfinite(last.weight.grad).all()
-
-
-@pytest.mark.parametrize("name", ["small", "shared"])
-def test_the_joint_loss_is_the_sum_of_both(name: str) -> None:
-    made, given = module(NETWORKS[name]), columns()
-    losses = Losses(made, entropy=0.01, clip=0.2, value_coeff=0.5)
-    target = torch.arange(N, dtype=torch.float32)
-    joint, _ = losses.towers(**given, target=target)
-    apart = losses.policy(**given)[0] + losses.value(given["observation"], target)[0]
-    assert float(joint) == pytest.approx(float(apart), rel=1e-6)
+from kalshi_ray.train.losses import Squared, Surrogate
+from tests.train.minibatch import A, N, columns
 
 
 def rest(given: dict[str, torch.Tensor]) -> list[torch.Tensor]:
     """What the surrogate takes beside the logits."""
     return [given[name] for name in ("illegal", "action", "logp", "advantage")]
+
+
+def drawn(seed: int, width: float = 1.0) -> torch.Tensor:
+    """Logits in float64."""
+    return width * torch.randn((N, A), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def in_float64(seed: int) -> dict[str, torch.Tensor]:
+    """A minibatch whose first step had one legal action."""
+    given = {k: v.double() if v.is_floating_point() else v for k, v in columns(seed).items()}
+    given["illegal"][0, 1:] = True
+    given["action"][0] = 0
+    return given
 
 
 def by_autograd(logits: torch.Tensor, given: dict[str, torch.Tensor], clip: float, weight: float) -> torch.Tensor:
@@ -63,21 +38,46 @@ def by_autograd(logits: torch.Tensor, given: dict[str, torch.Tensor], clip: floa
     return -gain + weight * (every.exp() * every).sum(-1).mean()
 
 
+def test_the_policy_loss_is_the_clipped_surrogate_and_the_entropy_that_of_the_legal_actions() -> None:
+    given, logits = in_float64(0), drawn(0)
+    seen = Surrogate.of(logits, *rest(given), clip=0.2, weight=0.03).seen(0.2)
+    gains, entropies = [], []
+    for i in range(N):
+        legal = [a for a in range(A) if not given["illegal"][i, a]]
+        chances = torch.softmax(logits[i, legal], 0)
+        entropies.append(-(chances * chances.log()).sum())
+        ratio = chances[legal.index(int(given["action"][i, 0]))] / given["logp"][i].exp()
+        advantage = given["advantage"][i]
+        gains.append(torch.minimum(advantage * ratio, advantage * ratio.clamp(0.8, 1.2)))
+    assert float(seen["entropy"]) == pytest.approx(float(torch.stack(entropies).mean()), rel=1e-12)
+    assert float(seen["policy_loss"]) == pytest.approx(float(-torch.stack(gains).mean()), rel=1e-12)
+
+
 @settings(deadline=None, max_examples=50)
 @given(seed=st.integers(0, 2**31), clip=st.floats(0.05, 0.5), weight=st.floats(0.0, 0.5), width=st.floats(0.1, 8.0))
 def test_the_gradient_of_the_surrogate_is_that_of_autograd(seed: int, clip: float, weight: float, width: float) -> None:
     """In float64, with ratios on both sides of the clip, rows with one legal action, and nearly certain policies."""
-    given = {k: v.double() if v.is_floating_point() else v for k, v in columns(seed).items()}
-    given["illegal"][0, 1:] = True
-    given["action"][0] = 0
-    logits = width * torch.randn((N, A), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    one, two = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    loss, *_ = Surrogate.apply(one, *rest(given), clip, weight)
-    plain = by_autograd(two, given, clip, weight)
-    (3.0 * loss).backward()
-    (3.0 * plain).backward()
-    assert float(loss) == pytest.approx(float(plain), rel=1e-12, abs=1e-12)
-    torch.testing.assert_close(one.grad, two.grad, rtol=1e-9, atol=1e-12)
+    given, logits = in_float64(seed), drawn(seed, width).requires_grad_()
+    found = Surrogate.of(logits.detach(), *rest(given), clip, weight)
+    plain = by_autograd(logits, given, clip, weight)
+    plain.backward()
+    seen, loss = found.seen(clip), float(plain.detach())
+    assert float(seen["policy_loss"] - weight * seen["entropy"]) == pytest.approx(loss, rel=1e-12, abs=1e-12)
+    torch.testing.assert_close(found.pull, logits.grad, rtol=1e-10, atol=1e-13)
+
+
+def test_no_clip_at_all_leaves_the_plain_policy_gradient() -> None:
+    """As a2c asks for it."""
+    given, logits = in_float64(3), drawn(3).requires_grad_()
+    by_autograd(logits, given, float("inf"), 0.01).backward()
+    found = Surrogate.of(logits.detach(), *rest(given), float("inf"), 0.01)
+    torch.testing.assert_close(found.pull, logits.grad, rtol=1e-10, atol=1e-13)
+
+
+def test_no_gradient_reaches_a_network_through_illegal_actions() -> None:
+    given = columns()
+    found = Surrogate.of(drawn(1).float(), *rest(given), 0.2, 0.1)
+    assert (found.pull[given["illegal"]] == 0.0).all() and torch.isfinite(found.pull).all()
 
 
 def test_an_action_that_is_illegal_everywhere_has_no_entropy_and_no_pull() -> None:
@@ -85,8 +85,18 @@ def test_an_action_that_is_illegal_everywhere_has_no_entropy_and_no_pull() -> No
     given["illegal"][:] = True
     given["illegal"][:, 2] = False
     given["action"][:] = 2
-    logits = torch.randn(N, A, requires_grad=True)
-    loss, entropy, ratio, change = Surrogate.apply(logits, *rest(given), 0.2, 0.1)
-    loss.backward()
-    assert float(entropy) == 0.0 and (logits.grad == 0.0).all()
-    assert torch.equal(change, -given["logp"]) and torch.equal(ratio, change.exp())
+    found = Surrogate.of(drawn(2).float(), *rest(given), 0.2, 0.1)
+    assert (found.entropy == 0.0).all() and (found.pull == 0.0).all()
+    assert torch.equal(found.change, -given["logp"]) and torch.equal(found.ratio, found.change.exp())
+
+
+@given(seed=st.integers(0, 2**31), coeff=st.floats(0.0, 2.0))
+def test_the_gradient_of_the_value_loss_is_that_of_autograd(seed: int, coeff: float) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    values = torch.randn((N, 1), generator=draw, dtype=torch.float64).requires_grad_()
+    target = torch.randn(N, generator=draw, dtype=torch.float64)
+    loss = torch.nn.functional.mse_loss(values[:, 0], target)
+    (coeff * loss).backward()
+    found = Squared.of(values.detach(), target, coeff)
+    assert float(found.seen()["vf_loss"]) == pytest.approx(float(loss.detach()), rel=1e-12)
+    torch.testing.assert_close(found.pull, values.grad, rtol=1e-10, atol=1e-14)
