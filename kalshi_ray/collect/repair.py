@@ -9,12 +9,12 @@ from kalshi_ray.collect.facts import Facts
 from kalshi_ray.collect.journal import CARRIED, HEADER_BYTES, BlockKind, Entry, Header, Reader, read_header
 from kalshi_ray.collect.segment import (
     RESTORE,
-    Head,
     Identity,
     Opened,
     damaged,
     go_on,
     head_in,
+    identity_in,
     raw_file,
     raw_number,
     rows_file,
@@ -63,7 +63,7 @@ def find_segments(disk: Disk, identity: Identity) -> list[int]:
     if numbers and numbers != list(range(numbers[0], numbers[-1] + 1)):
         raise SessionDamaged(f"{disk.folder} has the segments {numbers}, expected an unbroken row", remedy=RESTORE)
     for number in numbers:
-        found = read_head(disk, number).identity
+        found = read_identity(disk, number)
         if found != identity:
             raise UsageError(
                 f"{disk.folder} is the spool of {found}, not of {identity}",
@@ -72,8 +72,8 @@ def find_segments(disk: Disk, identity: Identity) -> list[int]:
     return numbers
 
 
-def read_head(disk: Disk, number: int) -> Head:
-    """What the head of a segment says."""
+def read_identity(disk: Disk, number: int) -> Identity:
+    """Whose a segment is: there may be thousands, each with thousands of markets in its head."""
     name = rows_file(number)
     header = read_header(disk.read_at(name, 0, HEADER_BYTES), 0)
     content = b"" if header is None else disk.read_at(name, 0, header.stop)
@@ -81,7 +81,7 @@ def read_head(disk: Disk, number: int) -> Head:
     first = next(iter(reader), None)
     if first is None:
         raise damaged(reader, disk.path(name))
-    return head_in(first, disk.path(name))
+    return identity_in(first, disk.path(name))
 
 
 def seal_of(disk: Disk, number: int) -> Header | None:

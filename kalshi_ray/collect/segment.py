@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -29,6 +29,8 @@ from kalshi_ray.collect.watermark import Lines
 from kalshi_ray.data.files import PARTIAL
 from kalshi_ray.data.recording import ROW
 from kalshi_ray.errors import SessionDamaged
+
+T = TypeVar("T")
 
 VERSION = 1
 COLUMNS = tuple((name, str(ROW[name])) for name in ROW.names or ())
@@ -142,18 +144,14 @@ def rows_in(entry: Entry) -> NDArray[Any]:
     return np.frombuffer(entry.payload, ROW)
 
 
+def identity_in(entry: Entry, where: str) -> Identity:
+    """Whose segment it is, as its first block says; nothing else of that is read. SessionDamaged as `head_in`."""
+    return _first_of(entry, where, _Whose).identity
+
+
 def head_in(entry: Entry, where: str) -> Head:
     """What the first block of a segment says. SessionDamaged if it is none, or of another version."""
-    if entry.header.kind != BlockKind.HEAD:
-        raise SessionDamaged(f"{where} begins with a block of kind {entry.header.kind}", remedy=RESTORE)
-    try:
-        version = msgspec.json.decode(entry.payload, type=_Version).version
-        if version != VERSION:
-            remedy = "Finish the session with the version that wrote it"
-            raise SessionDamaged(f"{where} has version {version}, this program reads {VERSION}", remedy=remedy)
-        head = msgspec.json.decode(entry.payload, type=Head)
-    except msgspec.MsgspecError as error:
-        raise SessionDamaged(f"{where} has no head: {error}", remedy=RESTORE) from error
+    head = _first_of(entry, where, Head)
     if head.columns != COLUMNS:
         remedy = "Finish the session with the version that wrote it"
         raise SessionDamaged(f"{where} has rows of {head.columns}, this program reads {COLUMNS}", remedy=remedy)
@@ -261,5 +259,22 @@ def _carried(line: int, rows: NDArray[Any]) -> Content:
     return Content(kind=BlockKind.ROWS, payload=rows.tobytes(), flags=CARRIED, line=line, until_ns=last_ns)
 
 
+def _first_of(entry: Entry, where: str, kind: type[T]) -> T:
+    if entry.header.kind != BlockKind.HEAD:
+        raise SessionDamaged(f"{where} begins with a block of kind {entry.header.kind}", remedy=RESTORE)
+    try:
+        version = msgspec.json.decode(entry.payload, type=_Version).version
+        if version != VERSION:
+            remedy = "Finish the session with the version that wrote it"
+            raise SessionDamaged(f"{where} has version {version}, this program reads {VERSION}", remedy=remedy)
+        return msgspec.json.decode(entry.payload, type=kind)
+    except msgspec.MsgspecError as error:
+        raise SessionDamaged(f"{where} has no head: {error}", remedy=RESTORE) from error
+
+
 class _Version(msgspec.Struct):
     version: int
+
+
+class _Whose(msgspec.Struct):
+    identity: Identity

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from kalshi_ray.collect.block import DESK, Block
 from kalshi_ray.collect.disk import LOCK, Disk
 from kalshi_ray.collect.facts import Facts, MarketRow
-from kalshi_ray.collect.journal import START, BlockKind, Content, header_of
-from kalshi_ray.collect.segment import Head, raw_file, rows_file
+from kalshi_ray.collect.journal import START, BlockKind, Content, Entry, header_of
+from kalshi_ray.collect.segment import Head, head_in, raw_file, rows_file
 from kalshi_ray.collect.spool import Spool
 from kalshi_ray.core.tape import Kind
 from kalshi_ray.data.owner import Owner
@@ -568,6 +568,22 @@ def test_a_removal_that_is_cut_short_is_gone_on_with_and_never_leaves_raw_lines_
             assert fuel > 5
             return
     raise AssertionError("it never ends")
+
+
+def test_of_many_segments_all_that_was_known_is_read_from_the_last_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = begun()
+    for number in range(20):
+        spool.append([block_at([10 * number + 1], number, until_ns=10 * number + 2)])
+        spool.seal()
+    read: list[str] = []
+
+    def counted(entry: Entry, where: str) -> Head:
+        read.append(where)
+        return head_in(entry, where)
+
+    monkeypatch.setattr("kalshi_ray.collect.repair.head_in", counted)
+    again = opened(disk_of(spool).medium)
+    assert [Path(where).name for where in read] == [rows_file(20)] and len(again.waiting) == 20
 
 
 def test_a_write_of_many_buffers_is_one_write(tmp_path: Path) -> None:
