@@ -9,6 +9,7 @@
     │   ├── SessionDamaged    a checksum, a schema or a row is wrong
     │   ├── SessionBusy       another writer owns the session
     │   ├── SessionUnfinished the writer died before the manifest was written
+    │   ├── RunBusy           another process writes into the run's folder
     │   └── WireError         a frame or a file does not follow the exchange's format
     ├── ContractError     a bundle and an environment do not fit together (exit code 1)
     ├── OrderRefused      our own risk said no (exit code 1)
@@ -78,6 +79,10 @@ class SessionDamaged(DataError):
 
 class SessionBusy(DataError):
     """Another writer owns the session."""
+
+
+class RunBusy(DataError):
+    """Another process writes into the folder of the run."""
 
 
 class SessionUnfinished(DataError):

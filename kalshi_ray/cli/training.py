@@ -43,12 +43,14 @@ def one_run(ctx: typer.Context, config: Path | None, request: Request, *, as_jso
     """Plan, say what is planned, train. Whatever can be refused is refused before Ray is started."""
     from kalshi_ray.data.store import open_store  # on call: help must not import what takes long
     from kalshi_ray.train.folder import require_unused
+    from kalshi_ray.train.holding import require_free
     from kalshi_ray.train.job import name_run, train_on_plan
     from kalshi_ray.train.plan import plan_training
     from kalshi_ray.train.ray_session import ray_session
 
     settings, until_played = settings_in_force(ctx, config, request)
     run_dir = request.folder or Path(settings.places.runs) / (request.run or name_run(settings.train))
+    require_free(run_dir)
     require_unused(run_dir, request.resume_from)
     store = open_store(settings.places.store)
     with progress_bar() as progress:

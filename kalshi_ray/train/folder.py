@@ -5,6 +5,7 @@
       alerts.jsonl       one line an alert           portfolio.jsonl   accounts of all rows, by option
       checkpoints/       step-000000000000/ …        bundle/           the outcome
       tensorboard/       curves                      result.json       how it ended; absent while it runs, or if killed
+      writer.lock        who writes it (`holding`)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 
 from kalshi_ray.errors import ConfigError, DataError
+from kalshi_ray.train.holding import LOCK
 
 SETTINGS, RESULT = "settings.json", "result.json"
 PROGRESS, VALIDATION, ALERTS = "progress.jsonl", "validation.jsonl", "alerts.jsonl"
@@ -111,7 +113,7 @@ def require_unused(run_dir: Path, resume_from: Path | None = None) -> None:
     """ConfigError if the folder holds anything, unless it is the folder of the run that is resumed."""
     if not run_dir.exists() or owns(run_dir, resume_from):
         return
-    if not run_dir.is_dir() or any(run_dir.iterdir()):
+    if not run_dir.is_dir() or any(path.name != LOCK for path in run_dir.iterdir()):
         raise ConfigError(f"{run_dir} holds a run already", remedy="Choose another run folder, or resume that run")
 
 

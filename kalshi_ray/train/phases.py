@@ -25,6 +25,7 @@ from kalshi_ray.config import toml_text
 from kalshi_ray.errors import ConfigError
 from kalshi_ray.train.checkpoints import list_checkpoints
 from kalshi_ray.train.folder import CHECKPOINTS, RESULT, RunFolder
+from kalshi_ray.train.holding import require_free
 from kalshi_ray.train.stops import NAMES
 
 SECTION = "phases"
@@ -92,7 +93,11 @@ def state_of(folder: Path) -> State:
 
 
 def set_aside(folder: Path) -> Path:
-    """Move the folder of a run that died before its first checkpoint out of the way; nothing of it is lost."""
+    """Move the folder of a run that died before its first checkpoint out of the way; nothing of it is lost.
+
+    RunBusy if it lives.
+    """
+    require_free(folder)
     number = 1
     while (moved := folder.with_name(f"{folder.name}.died-{number}")).exists():
         number += 1

@@ -24,6 +24,7 @@ from kalshi_ray.train.checkpoints import (
     restore_checkpoint,
 )
 from kalshi_ray.train.folder import PROGRESS, RESULT, SETTINGS, VALIDATION, RunFolder, owns, require_unused
+from kalshi_ray.train.holding import held
 from kalshi_ray.train.loop import Loop, Report
 from kalshi_ray.train.outcome import write_bundle
 from kalshi_ray.train.settings import TrainSettings
@@ -67,8 +68,9 @@ def train(
 ) -> TrainResult:
     """Train until `settings.steps`. Needs a running Ray (`ray_session`).
 
-    `run_dir` must not hold a run; its name is the run's id. `resume_from` is a run's folder or one of its checkpoints:
-    optimiser, counters, generators and rows go on from there, in the same folder if `run_dir` is that run's own.
+    `run_dir` must not hold a run, nor be written by another process (RunBusy); its name is the run's id. `resume_from`
+    is a run's folder or one of its checkpoints: optimiser, counters, generators and rows go on from there, in the same
+    folder if `run_dir` is that run's own.
     `weights_from` is a bundle, a run or a checkpoint: its weights alone, everything else begins afresh.
     The first Ctrl-C or SIGTERM lets the update end and returns; before the first update, or the second time, it raises
     Stopped.
@@ -78,7 +80,7 @@ def train(
             f"cannot both resume {resume_from} and take weights from {weights_from}",
             remedy="Resume to go on exactly, or take weights to begin afresh with them",
         )
-    with Stops() as stops:
+    with Stops() as stops, held(run_dir):
         run = Run.prepare(settings, source, run_dir, validation, resume_from, weights_from)
         try:
             return run.carried_out(stops, progress, reason)

@@ -13,6 +13,7 @@ import msgspec
 
 from kalshi_ray.errors import DataError, UnknownName
 from kalshi_ray.train.folder import ALERTS, BUNDLE, PROGRESS, RESULT, SETTINGS, VALIDATION, RunFolder
+from kalshi_ray.train.holding import holder_of
 from kalshi_ray.train.lines import ACTIONS, HEALTH, PORTFOLIO
 from kalshi_ray.train.settings import TrainSettings
 
@@ -116,6 +117,9 @@ class RunRecord:
         said = self.result.get("status")
         if said in ("finished", "stopped", "failed"):
             return said  # type: ignore[no-any-return]  # one of the words
+        holder = holder_of(self.path)
+        if holder is not None and holder.is_here:
+            return "killed" if holder.is_dead else "running"
         usual = self.last.get("seconds", 0.0) / max(self.last.get("iteration", 1.0), 1.0)
         return "running" if self.now - self._touched() < max(SILENT_S, 10.0 * usual) else "killed"
 
