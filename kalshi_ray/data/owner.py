@@ -109,8 +109,16 @@ def busy(session_id: str, owner: Owner) -> SessionBusy:
 
 
 def check_held(backend: Backend, session_id: str, mine: bytes) -> None:
-    """SessionBusy unless the lock is still ours: somebody may have decided that we were gone."""
+    """SessionBusy unless the lock is still ours: somebody may have decided that we were gone.
+
+    StoreDown where nothing of the session is there: a disk that is not mounted at present looks like that.
+    """
     content, owner = read_owner(backend, session_id)
+    if not content and not backend.sizes(session_id):
+        raise StoreDown(
+            f"{backend.where(session_id)} is not there any more",
+            remedy="Bring its disk back; if somebody deleted the session, nothing can be written to it",
+        )
     if content != mine:
         holder = f"{owner} has it" if owner else "nobody has it"
         raise SessionBusy(

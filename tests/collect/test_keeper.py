@@ -521,3 +521,24 @@ def test_a_limit_to_the_size_of_files_begins_the_next_segment(tmp_path: Path) ->
             keeper.append([without_raw(block_at(range(10_000, 11_000), 5_000))])
     keeper.finish()
     assert rows_in(store.open("s"))["seq"].tolist() == list(range(5_000))
+
+
+def test_a_store_whose_disk_is_gone_for_a_while_is_waited_for_and_nothing_is_written_in_its_place(
+    tmp_path: Path,
+) -> None:
+    store, place = open_store(str(tmp_path / "disk" / "store")), tmp_path / "disk"
+    keeper = Keeper(store, "s", tmp_path / "spool", MANIFEST, CollectSettings(raw=False))
+    keeper.start()
+    keeper.note(MARKETS)
+    keeper.append([without_raw(block_at([1, 2], 0, until_ns=3))])
+    keeper.spool.seal()
+    place.rename(tmp_path / "unplugged")
+    place.mkdir()
+    with pytest.raises(StoreDown, match=r"sessions/s is not there any more. Bring its disk back"):
+        keeper.drain()
+    assert not list(place.iterdir())
+    place.rmdir()
+    (tmp_path / "unplugged").rename(place)
+    assert keeper.drain()
+    keeper.finish()
+    assert rows_in(store.open("s"))["seq"].tolist() == [0, 1]
