@@ -155,8 +155,10 @@ def quote_state(book, state):
 
 
 @kernel
-def _count_kind(measure, update):
-    """Count a row by its kind."""
+def _count_kind(measure, hour, phase, update):
+    """Count a row by its kind, and in its hour and its tenth."""
+    hour.updates += 1
+    phase.updates += 1
     measure.updates += 1
     kind = update.kind
     measure.deltas += kind == DELTA
@@ -166,6 +168,8 @@ def _count_kind(measure, update):
         measure.trades += 1
         measure.traded += update.size
         measure.off_book += (update.flags & OFF_BOOK) != 0
+        hour.trades += 1
+        phase.trades += 1
 
 
 @kernel
@@ -196,57 +200,92 @@ def _write_quote(path, first, at, now, bid, ask, state, quote):
 
 
 @kernel
+def _tenth(spans, now):
+    """The tenth of the session's time that a time lies in."""
+    return min(PHASES - 1, (now - spans.start_ns) * PHASES // spans.session_ns)
+
+
+@kernel
+def _count_decision(measure, survey, spans, number, due):
+    """Count a decision in its quarters, its hour and its tenth."""
+    event_start, event_ns = spans.event_start[number], spans.event_ns[number]
+    measure.decisions[min(QUARTERS - 1, (due - spans.start_ns) * QUARTERS // spans.session_ns)] += 1
+    measure.event_decisions[min(QUARTERS - 1, (due - event_start) * QUARTERS // event_ns)] += 1
+    survey.hours[due // HOUR_NS % HOURS].decisions += 1
+    survey.phases[_tenth(spans, due)].decisions += 1
+
+
+@kernel
+def _best_prices(book, prices):
+    """Best bid and ask of a known book in pips: 0 and one dollar where they are missing."""
+    bid = int(prices[book.best[0]]) if book.best[0] >= 0 else 0
+    ask = int(prices[book.best[1]]) if book.best[1] < book.levels else DOLLAR
+    return bid, ask
+
+
+@kernel
+def _touch_of(book, bid, ask):
+    """Mean lots of both sides at the best prices; a missing side counts as none."""
+    touch = book.recorded[0, book.best[0]] * 0.5 if bid > 0 else 0.0
+    if ask < DOLLAR:
+        touch += book.recorded[1, book.best[1]] * 0.5
+    return touch
+
+
+@kernel
+def _begin(measure, spans, number, first_ns):
+    """What is known of a view before its first row."""
+    measure.mid_low = 2 * DOLLAR
+    measure.first_ns = first_ns
+    measure.session_ns = spans.session_ns
+    measure.event_ns = spans.event_ns[number]
+
+
+@kernel
+def _end(measure, book, last_ns, quote, bid, ask):
+    """How a view ended."""
+    measure.last_ns = last_ns
+    measure.end_state = quote
+    measure.end_bid = bid
+    measure.end_ask = ask
+    measure.damaged = book.damaged
+
+
+@kernel
 def measure_view(tape, replay, number, spans, measure, survey):
     """Replay one view and write its measures; quarters and phases are those of `spans`.
 
     Path and prints are appended where the survey has room for any; activity is added up.
     """
-    updates, values, axes = tape.updates, tape.values, tape.axes
-    book, state = replay.book[0], replay.state[0]
+    updates, values, book, state = tape.updates, tape.values, replay.book[0], replay.state[0]
     hours, phases, path, prints = survey.hours, survey.phases, survey.path, survey.prints
     first, written, printed = survey.used[0], survey.used[0], survey.used[1]
-    view, start_ns, span_ns = tape.views[number], spans.start_ns, spans.session_ns
-    event_start, event_ns = spans.event_start[number], spans.event_ns[number]
+    view = tape.views[number]
+    prices = tape.axes[view.axis]
     start_view(book, state, tape.axes, view)
-    measure.mid_low = 2 * DOLLAR
-    measure.first_ns = updates[view.start].recv_ns
-    measure.session_ns, measure.event_ns = span_ns, event_ns
+    before = updates[view.start].recv_ns
+    _begin(measure, spans, number, before)
     quote, bid, ask, touch, depth = UNKNOWN, 0, DOLLAR, 0.0, 0
-    before = measure.first_ns
-    for at in range(view.start, view.stop + 1):
-        ended = at == view.stop
-        now = before + 1 if ended else updates[at].recv_ns
+    for at in range(view.start, view.stop):
+        update = updates[at]
+        now = update.recv_ns
         due = decide_until(book, state, now)
         if due:
-            measure.decisions[min(QUARTERS - 1, (due - start_ns) * QUARTERS // span_ns)] += 1
-            measure.event_decisions[min(QUARTERS - 1, (due - event_start) * QUARTERS // event_ns)] += 1
-            hours[due // HOUR_NS % HOURS].decisions += 1
-            phases[min(PHASES - 1, (due - start_ns) * PHASES // span_ns)].decisions += 1
-        if ended:
-            break
-        update = updates[at]
+            _count_decision(measure, survey, spans, number, due)
         if now > before:
             _hold(measure, quote, bid, ask, touch, depth, (now - before) * 1e-9)
             before = now
-        hour, phase = hours[now // HOUR_NS % HOURS], phases[min(PHASES - 1, (now - start_ns) * PHASES // span_ns)]
-        hour.updates += 1
-        phase.updates += 1
-        _count_kind(measure, update)
-        if update.kind == TRADE:
-            hour.trades += 1
-            phase.trades += 1
-            if len(prints) and not update.flags & OFF_BOOK:
-                printed = _write_print(prints, printed, update, axes[view.axis, update.tick])
+        hour, phase = hours[now // HOUR_NS % HOURS], phases[_tenth(spans, now)]
+        _count_kind(measure, hour, phase, update)
+        if update.kind == TRADE and len(prints) and not update.flags & OFF_BOOK:
+            printed = _write_print(prints, printed, update, prices[update.tick])
         fees = state.taker_ppm
         if apply_row(book, state, update, values):
             note_change(state, now)
         best_bid, best_ask, standing = bid, ask, quote_state(book, state)
         if standing != UNKNOWN:
-            best_bid = int(axes[view.axis, book.best[0]]) if book.best[0] >= 0 else 0
-            best_ask = int(axes[view.axis, book.best[1]]) if book.best[1] < book.levels else DOLLAR
-            touch = book.recorded[0, book.best[0]] * 0.5 if best_bid > 0 else 0.0
-            touch += book.recorded[1, book.best[1]] * 0.5 if best_ask < DOLLAR else 0.0
-            depth = book.total[0] + book.total[1]
+            best_bid, best_ask = _best_prices(book, prices)
+            touch, depth = _touch_of(book, best_bid, best_ask), book.total[0] + book.total[1]
         moved = best_bid != bid or best_ask != ask
         if moved:
             measure.quote_changes += 1
@@ -255,8 +294,10 @@ def measure_view(tape, replay, number, spans, measure, survey):
         if len(path) and (moved or standing != quote or fees != state.taker_ppm):
             written = _write_quote(path, first, written, now, best_bid, best_ask, state, standing)
         quote, bid, ask = standing, best_bid, best_ask
-    measure.last_ns, measure.end_state, measure.end_bid, measure.end_ask = before, quote, bid, ask
-    measure.damaged = book.damaged
+    due = decide_until(book, state, before + 1)
+    if due:
+        _count_decision(measure, survey, spans, number, due)
+    _end(measure, book, before, quote, bid, ask)
     if len(path):
         written = _write_quote(path, first, written, before, bid, ask, state, UNKNOWN)
     survey.used[0], survey.used[1] = written, printed

@@ -15,9 +15,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from kalshi_ray.errors import UnknownName
 from kalshi_ray.train.lines import dollars
-from kalshi_ray.train.settings import TrainSettings
 
 Level = Literal["warn", "act"]
 
@@ -33,8 +31,7 @@ TREND_STEPS = 100_000  # and the steps that they must span
 TREND, TREND_BACK = -5.0, -2.0  # deviations of the difference between the last third and the first
 MOST = 1_000.0  # deviations at most, where there is no noise
 
-NAMES = ("hold-90", "hold-95", "over-trading", "reward-trend", "validation-drop", "one-action")
-REMEDY = {
+REMEDY = {  # what to do, by the names of `settings.ALERTS`
     "hold-90": "try train.entropy 0.1 or 0.15, train.learning_rate 5e-5, a cost ramp (train.cost_ramp 0.7) or "
     "env.mask_repeated_hold; acting at random holds {random:.0%}",
     "hold-95": "nothing is left to learn from: begin again with a cost ramp (train.cost_ramp 0.7), train.entropy 0.1 "
@@ -60,13 +57,6 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     words: str
 
 
-def require_known(names: tuple[str, ...]) -> None:
-    """UnknownName for an alert that does not exist."""
-    for name in names:
-        if name not in NAMES:
-            raise UnknownName("alert", name, list(NAMES))
-
-
 @dataclass
 class _Shares:
     """Shares over the newest lines that hold at least `ENOUGH` decisions with a choice."""
@@ -89,8 +79,7 @@ class _Shares:
 class Watch:
     """Sees the lines of progress of one run, in order, and says which alerts each of them raises."""
 
-    def __init__(self, settings: TrainSettings) -> None:
-        require_known((*settings.stop_on, *settings.explore_on))
+    def __init__(self) -> None:
         self._standing: set[str] = set()
         self._shares = _Shares()
         self._choices = 0.0

@@ -71,7 +71,7 @@ class Loop:
         self._restarts = self.progress.last.get("restarts", 0.0)
         self._clock = time.perf_counter() - self.progress.last.get("seconds", 0.0)
         self._empty_since: float | None = None
-        self._watch = Watch(settings)
+        self._watch = Watch()
         for line in folder.lines(PROGRESS):  # what stood when the run was left stands again
             self._watch.see(line)
         self._alarm = ""  # why an alert ends the run

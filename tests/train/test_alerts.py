@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_ray.errors import UnknownName
-from kalshi_ray.train.alerts import NAMES, Alert, Watch, deviations
-from kalshi_ray.train.settings import TrainSettings
+from kalshi_ray.train.alerts import REMEDY, Alert, Watch, deviations
+from kalshi_ray.train.settings import ALERTS
 
 RANDOM_HOLD = 0.12
 CHOICES = 2_000
@@ -22,7 +21,7 @@ class Play:
     """Lines of a run with 2,000 decisions with a choice each: random play, or what `changes` say of a line."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.rng, self.watch, self.count = np.random.default_rng(seed), Watch(TrainSettings()), 0
+        self.rng, self.watch, self.count = np.random.default_rng(seed), Watch(), 0
 
     def line(self, **changes: float) -> dict[str, float]:
         self.count += 1
@@ -86,7 +85,7 @@ def test_an_alert_rings_once_stands_on_its_bound_and_rings_again_after_it_was_go
 
 
 def test_fewer_than_1000_decisions_say_nothing_and_small_lines_add_up() -> None:
-    watch, play = Watch(TrainSettings()), Play()
+    watch, play = Watch(), Play()
     found = []
     for count in range(1, 15):
         line = play.line(hold_share=1.0) | {"choices": 100.0 * count}
@@ -152,11 +151,8 @@ def test_one_id_in_nearly_all_orders_is_a_collapse_only_where_exploring_has_ende
     ]
 
 
-def test_unknown_names_of_alerts_are_refused_with_the_known_ones() -> None:
-    for change in ({"stop_on": ("hold-80",)}, {"explore_on": ("holding",)}):
-        with pytest.raises(UnknownName, match="Known: hold-90, hold-95, over-trading"):
-            Watch(TrainSettings(**change))  # type: ignore[arg-type]
-    assert Watch(TrainSettings(stop_on=NAMES)).standing == frozenset()
+def test_every_alert_that_settings_know_says_what_to_do_and_there_are_no_others() -> None:
+    assert tuple(REMEDY) == ALERTS
 
 
 @given(st.lists(st.floats(-100, 100), min_size=6, max_size=60), st.floats(0.1, 10), st.floats(-50, 50))

@@ -8,7 +8,6 @@ import pytest
 
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.errors import ConfigError, UnknownName
-from kalshi_ray.train.alerts import NAMES
 from kalshi_ray.train.settings import ALERTS, PRESETS, Hyperparameters, TrainSettings
 
 
@@ -74,9 +73,10 @@ def test_what_cannot_be_is_refused_with_its_name(wrong: dict[str, Any], message:
 
 
 def test_an_alert_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    assert ALERTS == NAMES
-    with pytest.raises(UnknownName, match=r"no alert named 'hold'.*Known: hold-90, hold-95, over-trading"):
-        TrainSettings(stop_on=("hold",)).resolved()
+    for wrong in ({"stop_on": ("hold",)}, {"explore_on": ("hold",)}):
+        with pytest.raises(UnknownName, match=r"no alert named 'hold'.*Known: hold-90, hold-95, over-trading"):
+            TrainSettings(**wrong).resolved()  # type: ignore[arg-type]
+    TrainSettings(stop_on=ALERTS, explore_on=ALERTS).resolved()
 
 
 @pytest.mark.parametrize("wrong", [{"preset": "slow"}, {"network": "huge"}])
