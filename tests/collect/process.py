@@ -10,10 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from tests.collect.venue import PATIENCE_S, Venue
 
@@ -31,6 +31,22 @@ QUICK = {
 Line = dict[str, Any]
 
 
+class Place(Protocol):
+    """Where a collector finds its exchange, and may put its files."""
+
+    @property
+    def folder(self) -> Path:
+        """For all files."""
+
+    @property
+    def ready_file(self) -> Path:
+        """Where the simulator says where it is."""
+
+    @property
+    def tickers(self) -> Sequence[str]:
+        """All its markets."""
+
+
 class Ending(NamedTuple):
     """How a process ended."""
 
@@ -41,7 +57,7 @@ class Ending(NamedTuple):
 class Collecting:
     """A collector of all markets of a venue into a store. Leaving the block kills it."""
 
-    def __init__(self, venue: Venue, store: str, session: str = "s", **settings: object) -> None:
+    def __init__(self, venue: Place, store: str, session: str = "s", **settings: object) -> None:
         """`settings`: names with two underscores for the dot, and options of the command."""
         given = {"universe.tickers": ",".join(venue.tickers), "places.store": store, **QUICK}
         given |= {"exchange.ready_file": venue.ready_file, "collect.spool": venue.folder / "spool"}
