@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -85,9 +86,14 @@ def test_named_commands_and_options_exist(page: Path) -> None:
                 assert word.partition("=")[0] in known, f"{line}: no option {word}"
 
 
+@cache
+def tree() -> object:
+    return typer.main.get_command(app)
+
+
 def named(words: list[str], line: str) -> object:
     """The command that a line names."""
-    node: object = typer.main.get_command(app)
+    node = tree()
     for word in words:
         children = getattr(node, "commands", None)
         if children is None or word.startswith("-"):
@@ -98,30 +104,47 @@ def named(words: list[str], line: str) -> object:
 
 
 def runnable(page: Path, *, with_ray: bool) -> list[str]:
-    """The command lines of a page that are marked to run, in order; comments stripped, continued lines joined."""
-    found = [m.group("lines") for m in RUNS.finditer(read(page)) if with_ray or not m.group("mark")]
+    """The lines of a page that are marked to run, with Ray or without, in order; comments stripped, continued lines
+    joined."""
+    found = [m.group("lines") for m in RUNS.finditer(read(page)) if bool(m.group("mark")) == with_ray]
     return [line for lines in found for line in lines.replace("\\\n", " ").splitlines() if line.strip()]
 
 
-def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, with_ray: bool) -> None:
+def run_lines(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, with_ray: bool) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("KALSHI_RAY_RAY__ADDRESS", "local")
-    (folder / "jobs").symlink_to(ROOT / "jobs")
     for line in runnable(page, with_ray=with_ray):
         words = shlex.split(line, comments=True)
         assert words[0] == "kalshi-ray", line
         assert run(words[1:]) == 0, line
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """The folder of a page where its lines without Ray have run: those with Ray build on them."""
+
+    @cache
+    def folder_of(page: Path) -> Path:
+        folder = tmp_path_factory.mktemp(page.stem)
+        (folder / "jobs").symlink_to(ROOT / "jobs")
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            run_lines(page, folder, monkeypatch, with_ray=False)
+        return folder
+
+    return folder_of
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if runnable(page, with_ray=False)], ids=lambda p: p.name)
-def test_commands_marked_to_run_do_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_page(page, tmp_path, monkeypatch, with_ray=False)
+def test_commands_marked_to_run_do_run(page: Path, begun: Callable[[Path], Path]) -> None:
+    assert begun(page).is_dir()
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("page", [page for page in PAGES if "<!-- runs-ray -->" in read(page)], ids=lambda p: p.name)
-def test_commands_marked_to_run_with_ray_do_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_page(page, tmp_path, monkeypatch, with_ray=True)
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page, with_ray=True)], ids=lambda p: p.name)
+def test_commands_marked_to_run_with_ray_do_run(
+    page: Path, begun: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_lines(page, begun(page), monkeypatch, with_ray=True)
 
 
 def requirement_lines() -> list[re.Match[str]]:

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from kalshi_ray.cli.app import run
 from kalshi_ray.data.store import open_store
 from kalshi_ray.env.samplers import SAMPLERS
 from kalshi_ray.train.folder import RESULT, SETTINGS
-from kalshi_ray.train.ray_session import RaySettings, ray_session
 from tests.train.sessions import small_session
 
 # What makes a run small enough for a test: the rest of each line is the documents' own.
@@ -38,12 +36,6 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-@pytest.fixture(scope="module")
-def _ray() -> Iterator[None]:
-    with ray_session(RaySettings(address="local", cpus=1, store_mib=100)):
-        yield
-
-
 def train(places: Path, *line: str, small: bool = True) -> int:
     at = ["--store", str(places / "store"), "--runs", str(places / "runs")]
     return run(["train", *line, *at, *(SMALL if small else [])])
@@ -60,7 +52,7 @@ def result_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def phase_1(places: Path, _ray: None) -> Path:
+def phase_1(places: Path, shared_ray: None) -> Path:
     """K-07: every market once, as no number of steps is given."""
     line = "--session 32 --curriculum --algorithm ppo --cash-start 10000 --min-episode-length 50 --save-freq 10000"
     line += " --portfolio-log-freq 100 --m10-console-freq 500"
@@ -114,7 +106,7 @@ def test_the_documents_lines_train(places: Path, phase_1: Path, name: str, capsy
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_k_10_resumes_by_so_many_further_steps(places: Path) -> None:
     begun = places / "runs" / "begun"
     assert train(places, "--session", "6", "--total-timesteps", "256", "--run", "begun") == 0
@@ -125,7 +117,7 @@ def test_k_10_resumes_by_so_many_further_steps(places: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_phases_follow_each_other_from_weight_to_weight_and_what_is_done_is_not_done_again(
     places: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +175,7 @@ def test_what_cannot_be_is_one_line_before_ray_starts(
     def started(*given: Any, **named: Any) -> None:
         raise AssertionError("Ray was started")
 
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # the one that the tests share does not count
     monkeypatch.setattr(ray, "init", started)
     assert train(places, *line.split()) == 2
     error = capsys.readouterr().err

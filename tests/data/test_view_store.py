@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,6 @@ from kalshi_ray.data.view_store import get_pack, put_pack
 from tests.data.pack_tables import BID, delta, end, pack_of
 
 pytestmark = pytest.mark.ray
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=300_000_000, log_to_driver=False)
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +53,7 @@ class Reader:
         return proportional_bytes() - self.before
 
 
-def test_two_actors_share_one_read_only_copy(cluster: None, large_pack: ViewPack) -> None:
+def test_two_actors_share_one_read_only_copy(shared_ray: None, large_pack: ViewPack) -> None:
     reference = put_pack(large_pack)
     readers = [Reader.remote() for _ in range(2)]
     for found, writeable, own in ray.get([reader.read.remote([reference]) for reader in readers]):

@@ -99,9 +99,7 @@ def test_a_sid_that_is_used_again_starts_anew(seed: int) -> None:
     run(line_of(seed, FEW, faults, batch=1, reuses_sids=True), 60, per_step=8)
 
 
-@pytest.mark.parametrize(
-    "seeds", [range(30), range(30, 60), pytest.param(range(60, 300), marks=pytest.mark.slow)], ids=["30", "60", "300"]
-)
+@pytest.mark.parametrize("seeds", [range(30), pytest.param(range(30, 300), marks=pytest.mark.slow)], ids=["30", "300"])
 def test_a_thousand_markets_on_one_connection_are_consistent_after_any_plan(seeds: range) -> None:
     for seed in seeds:
         faults = random_faults(seed)

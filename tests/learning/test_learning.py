@@ -5,7 +5,7 @@ At full cost, with fees, masks, latency and greedy decisions. `-m slow` runs all
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from kalshi_ray.evaluate.settings import EvaluationSettings
 from kalshi_ray.policy.baselines import JoinBest
 from kalshi_ray.policy.oracle import Oracle
 from kalshi_ray.policy.protocol import Policy
-from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.trial import Trial
 
@@ -59,8 +58,8 @@ class Lesson:
 
 
 @pytest.fixture(scope="module")
-def lesson(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lesson]]:
-    """Makes lessons; one Ray for all of them."""
+def lesson(tmp_path_factory: pytest.TempPathFactory, shared_ray: None) -> Callable[..., Lesson]:
+    """Makes lessons."""
     store, made = open_store(str(tmp_path_factory.mktemp("store"))), dict[str, Lesson]()
 
     def make(regime: str, **synth: Any) -> Lesson:
@@ -81,8 +80,7 @@ def lesson(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., L
             made[name] = Lesson(trial, tmp_path_factory.mktemp(name))
         return made[name]
 
-    with ray_session(RaySettings(address="local", cpus=1)):
-        yield make
+    return make
 
 
 @pytest.mark.ray

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -22,7 +21,6 @@ from kalshi_ray.evaluate.settings import EvaluationSettings
 from kalshi_ray.policy.baselines import Hold, Random
 from kalshi_ray.policy.oracle import Oracle
 from kalshi_ray.train.ablations import DEFAULT, VARIANTS, Ablation, ablate, to_markdown, variants_of, write
-from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.trial import Trial
 
@@ -46,12 +44,6 @@ def trial(session: Session) -> Trial:
         causal=CausalSettings(),
         split=SplitSettings(train=0.5, validation=0.0, test=0.5),
     )
-
-
-@pytest.fixture(scope="module")
-def _ray() -> Iterator[None]:
-    with ray_session(RaySettings(address="local", cpus=1, store_mib=100)):
-        yield
 
 
 @pytest.mark.parametrize("name", list(VARIANTS))
@@ -87,7 +79,7 @@ def test_the_hold_share_counts_decisions_with_a_choice(trial: Trial, session: Se
 
 
 @pytest.fixture(scope="module")
-def found(trial: Trial, _ray: None) -> Ablation:
+def found(trial: Trial, shared_ray: None) -> Ablation:
     chosen = variants_of(["recipe", "no-mask", "no-fees", "mid-prices", "optimistic-fills"])
     return ablate(trial, chosen, recipe=TINY, env=ENV, seeds=(0, 1))
 

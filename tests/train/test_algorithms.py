@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from kalshi_ray.train.algorithms import ALGORITHMS, STEPS_OF_A2C
 from kalshi_ray.train.batch import TrainBatch, build_batch
 from kalshi_ray.train.losses import Losses
 from kalshi_ray.train.passes import passes_of
-from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import Spaces
 from tests.train.minibatch import columns, module
@@ -81,14 +79,8 @@ def test_at_ratio_one_the_gradient_is_that_of_the_textbook() -> None:
         torch.testing.assert_close(weights.grad, two, rtol=1e-4, atol=1e-7)
 
 
-@pytest.fixture(scope="module")
-def _ray() -> Iterator[None]:
-    with ray_session(RaySettings(address="local", cpus=2, store_mib=100)):
-        yield
-
-
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 @pytest.mark.parametrize("split", [True, False])
 def test_an_update_of_a2c_gives_the_weights_of_the_textbooks_update(split: bool) -> None:
     settings = TrainSettings(
@@ -129,7 +121,7 @@ def test_an_update_of_a2c_gives_the_weights_of_the_textbooks_update(split: bool)
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_a2c_trains_by_its_name_alone(tmp_path: Path) -> None:
     """As the documents call it: 5,000 steps, nothing else set."""
     result = run(
@@ -139,7 +131,7 @@ def test_a2c_trains_by_its_name_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_a_learner_in_a_process_of_its_own_learns_the_same(tmp_path: Path) -> None:
     """What it gets are episodes, in another order: the same up to that."""
     here = run(tmp_path / "here", algorithm="a2c", rows=32, batch=2_048, minibatch=None, epochs=None)
@@ -150,7 +142,7 @@ def test_a_learner_in_a_process_of_its_own_learns_the_same(tmp_path: Path) -> No
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_two_learners_are_rllibs_own_and_share_the_batch(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="our learner is one process"):
         run(tmp_path / "r", learners=2)
@@ -159,7 +151,7 @@ def test_two_learners_are_rllibs_own_and_share_the_batch(tmp_path: Path) -> None
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_an_accelerator_that_is_not_there_is_refused_and_the_cpu_always_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for learners in (0, 1):

@@ -20,7 +20,6 @@ from kalshi_ray.errors import DataError
 from kalshi_ray.train.counting import ID_BITS, count_cuts
 from kalshi_ray.train.figures import figures
 from kalshi_ray.train.lines import SPREADS, TOUCHES
-from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.rollout import Rollout
 from kalshi_ray.train.run import train
 from kalshi_ray.train.tally import joined
@@ -188,11 +187,9 @@ def test_a_number_that_is_none_is_named_by_feature_market_and_step(column: str, 
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("shared_ray")
 def test_a_remote_runner_names_it_too_and_nothing_hangs(tmp_path: Path) -> None:
     spoil = Spoil("observation", row=5, step=STEPS + 7, feature=NAMES.index("volatility"), value=np.nan)
     settings = msgspec.structs.replace(SETTINGS, runners=1, steps=10 * ROWS * STEPS)
-    with (
-        ray_session(RaySettings(address="local", cpus=2, store_mib=100)),
-        pytest.raises(DataError, match=r"volatility of market \S+ is nan at step "),
-    ):
+    with pytest.raises(DataError, match=r"volatility of market \S+ is nan at step "):
         train(settings, RowsSource(spoil=spoil), run_dir=tmp_path / "r")

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +45,13 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def _ray() -> Iterator[None]:
-    with ray_session(RaySettings(address="local", cpus=2, store_mib=100)):
-        yield
-
-
 def pids(algorithm: MarketPPO) -> list[int]:
     """Of the remote runners that live."""
     found = algorithm.env_runner_group.foreach_env_runner(lambda runner: os.getpid(), local_env_runner=False)
     return [int(pid) for pid in found]
 
 
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 @pytest.mark.parametrize("victims", [1, pytest.param(2, marks=pytest.mark.slow)], ids=["one-of-two", "both"])
 def test_a_killed_runner_is_replaced_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victims: int
@@ -123,20 +116,20 @@ class _LyingRows(_FailingRows):
             batch.reward[3] = np.nan
 
 
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 @pytest.mark.parametrize(
-    ("source", "message"),
+    ("source", "runners", "message"),
     [
-        (Fails(length=100), r"env runner \d failed in step_into .*IndexError: row 7 is not there"),
-        (Lies(length=100), r"reward of row 3 is nan at step [\d,]+ of the run"),
+        (Fails(length=100), 2, r"env runner \d failed in step_into .*IndexError: row 7 is not there"),
+        (Lies(length=100), 1, r"reward of row 3 is nan at step [\d,]+ of the run"),
     ],
 )
 def test_what_fails_in_a_remote_runner_ends_the_run_with_its_words(
-    tmp_path: Path, source: ToySource, message: str
+    tmp_path: Path, source: ToySource, runners: int, message: str
 ) -> None:
     """Restarted it would fail again, for ever. The last good checkpoint stays."""
     with pytest.raises(DataError, match=message):
-        run(tmp_path / "r", batches=20, runners=2, save_freq=BATCH, source=source)
+        run(tmp_path / "r", batches=20, runners=runners, save_freq=BATCH, source=source)
     said = json.loads((tmp_path / "r" / "result.json").read_bytes())
     kept = list_checkpoints(tmp_path / "r" / "checkpoints")
     assert said["status"] == "failed" and said["checkpoint"] == str(kept[-1])
@@ -196,12 +189,12 @@ def killed_once(folder: Path, after: int, pause: float) -> tuple[int, int]:
     return said, steps_of(kept[-1]) if kept else 0
 
 
+@pytest.mark.usefixtures("shared_ray")
 def test_kill_9_loses_at_most_what_no_checkpoint_holds_and_the_run_goes_on(tmp_path: Path) -> None:
     said, safe = killed_once(tmp_path / "r", 3 * BATCH, 0.0)
     assert said - BATCH <= safe and not (tmp_path / "r" / "result.json").exists()
-    with start(tmp_path / "r", safe // BATCH + 2) as program:
-        _, err = program.communicate(timeout=60)
-    assert program.returncode == 0, err
+    result = run(tmp_path / "r", batches=safe // BATCH + 2, save_freq=BATCH, keep=2, resume_from=tmp_path / "r")
+    assert result.status == "finished"
     lines = [line["steps"] for line in read_progress(tmp_path / "r" / "progress.jsonl")]
     assert lines == sorted(set(lines)) and lines[-1] == safe + 2 * BATCH
     assert not list(tmp_path.rglob("*.partial"))

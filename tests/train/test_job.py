@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from kalshi_ray.errors import NothingToDo
 from kalshi_ray.registry import load_bundle
 from kalshi_ray.registry.bundle import WEIGHTS
 from kalshi_ray.train.job import Trained, name_run, train_on_sessions
-from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import MarketSource, MaskedVectorEnv
 from tests.train.sessions import small_session
@@ -45,12 +43,6 @@ def source(session: Session) -> MarketSource:
     return MarketSource(pack=build_pack(session), settings=TrainSettings().training_env(ENV), views=(0, 1, 2))
 
 
-@pytest.fixture(scope="module")
-def _ray() -> Iterator[None]:
-    with ray_session(RaySettings(address="local", cpus=1, store_mib=100)):
-        yield
-
-
 def run(session: Session, folder: Path, **changes: Any) -> Trained:
     small = {"rows": 16, "batch": BATCH, "minibatch": 512, "epochs": 1, "steps": 3 * BATCH, "save_freq": BATCH}
     settings = TrainSettings(**(small | {"episode": 50} | changes))
@@ -58,7 +50,7 @@ def run(session: Session, folder: Path, **changes: Any) -> Trained:
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_a_session_is_trained_on_and_the_bundle_says_from_what(session: Session, tmp_path: Path) -> None:
     trained = run(session, tmp_path / "r")
     manifest = load_bundle(trained.result.bundle).manifest
@@ -73,7 +65,7 @@ def test_a_session_is_trained_on_and_the_bundle_says_from_what(session: Session,
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 @pytest.mark.parametrize("order", ["random", "cycle"])
 def test_the_same_seed_gives_the_same_bytes_and_a_resumed_run_too(session: Session, tmp_path: Path, order: str) -> None:
     whole = run(session, tmp_path / "a", sampler=order)
@@ -101,7 +93,7 @@ def test_the_same_seed_gives_the_same_bytes_and_a_resumed_run_too(session: Sessi
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_rllibs_own_parts_train_on_the_same_rows(session: Session, tmp_path: Path) -> None:
     trained = run(session, tmp_path / "r", runner="stock", learner="stock", tau_s=0.0, cost_ramp=0.0, steps=BATCH)
     assert trained.result.steps >= BATCH
@@ -151,7 +143,7 @@ def test_a_run_is_named_by_time_preset_and_seed() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_each_once_ends_when_every_market_was_played_whole_and_trains_on_those_decisions_alone(
     session: Session, tmp_path: Path
 ) -> None:
@@ -174,7 +166,7 @@ def test_each_once_ends_when_every_market_was_played_whole_and_trains_on_those_d
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_two_sessions_are_trained_on_and_validated_on_markets_of_their_own(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     sessions = [small_session(store, name, seed=seed) for name, seed in (("one", 1), ("two", 2))]

@@ -6,7 +6,7 @@ import json
 import os
 import resource
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,12 @@ from kalshi_ray.policy.inference import Network
 from kalshi_ray.registry import load_bundle
 from kalshi_ray.train.checkpoints import list_checkpoints, steps_of
 from kalshi_ray.train.progress import read_progress
-from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.run import TrainResult
 from kalshi_ray.train.weights import deciding_layers
 from tests.train.runs import BATCH, Verdicts, run, same, tensors
 from tests.train.toy import ToyRows, ToySource
 
-pytestmark = pytest.mark.ray
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray() -> Iterator[None]:
-    with ray_session(RaySettings(address="local", cpus=2, store_mib=100)):
-        yield
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("shared_ray")]
 
 
 def ended(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,15 @@ from kalshi_ray.registry import load_bundle
 from kalshi_ray.train.algorithm import build_config
 from kalshi_ray.train.checkpoints import list_checkpoints
 from kalshi_ray.train.progress import read_progress
-from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.run import TrainResult, train
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import Spaces
 from tests.train.runs import BATCH, SMALL, run, same, tensors
 from tests.train.toy import ToySource, oracle
 
+pytestmark = pytest.mark.usefixtures("shared_ray")
+
 STOCK: dict[str, Any] = {"tau_s": 0.0, "cost_ramp": 0.0}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ray() -> Iterator[None]:
-    with ray_session(RaySettings(address="local", cpus=2, store_mib=100)):
-        yield
 
 
 @pytest.mark.ray

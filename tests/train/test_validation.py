@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from kalshi_ray.evaluate.contest import Contestant, Markets
 from kalshi_ray.evaluate.run import evaluate
 from kalshi_ray.evaluate.settings import EvaluationSettings
 from kalshi_ray.policy.inference import Network, NetworkPolicy
-from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.validation import Validation
 from tests.train.sessions import small_session
 
@@ -48,14 +46,8 @@ def network() -> Network:
     return Network.pack(layers, activation="relu")
 
 
-@pytest.fixture(scope="module")
-def _ray() -> Iterator[None]:
-    with ray_session(RaySettings(address="local", cpus=1, store_mib=100)):
-        yield
-
-
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_a_verdict_is_what_evaluation_says_whatever_the_number_of_tasks(
     validation: Validation, pack: ViewPack, network: Network
 ) -> None:
@@ -77,7 +69,7 @@ def test_a_verdict_is_what_evaluation_says_whatever_the_number_of_tasks(
 
 
 @pytest.mark.ray
-@pytest.mark.usefixtures("_ray")
+@pytest.mark.usefixtures("shared_ray")
 def test_what_fails_in_a_task_is_raised_as_what_it_is(validation: Validation) -> None:
     narrow = Network.pack([(np.zeros((21, 5), np.float32), np.zeros(21, np.float32))], activation="relu")
     with pytest.raises(ContractError, match=r"the network takes \[B, 5\]"):

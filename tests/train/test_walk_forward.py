@@ -28,7 +28,6 @@ from kalshi_ray.evaluate.report import from_json
 from kalshi_ray.evaluate.settings import EvaluationSettings
 from kalshi_ray.policy.baselines import Hold, Random
 from kalshi_ray.policy.protocol import check_policy, market_key
-from kalshi_ray.train.ray_session import RaySettings, ray_session
 from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.walk_forward import ByFold, Window, cut_folds, walk_forward, write
 
@@ -113,23 +112,23 @@ def test_each_market_is_played_by_the_policy_of_its_fold() -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("shared_ray")
 def test_one_report_covers_all_folds_and_seeds_and_their_parts_add_up(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     synthesize(store, "waves", SynthSettings(regime="planted", markets=MARKETS, waves=WAVES, hours=0.03, seed=3))
     settings = TrainSettings(steps=1_024, batch=1_024, rows=16, minibatch=512, epochs=1, episode=50, decide="sampled")
     judging = EvaluationSettings(baselines=("hold",), resamples=100, curve_points=50)
-    with ray_session(RaySettings(address="local", cpus=1, store_mib=100)):
-        found = walk_forward(
-            store.open("waves"),
-            Window(folds=2, min_events=8),
-            settings,
-            judging,
-            env=EnvSettings(position_limit=50.0),
-            selection=SuitabilitySettings(min_quarters=1, min_decisions=20),
-            causal=CausalSettings(),
-            seeds=(0, 1),
-            runs=tmp_path / "runs",
-        )
+    found = walk_forward(
+        store.open("waves"),
+        Window(folds=2, min_events=8),
+        settings,
+        judging,
+        env=EnvSettings(position_limit=50.0),
+        selection=SuitabilitySettings(min_quarters=1, min_decisions=20),
+        causal=CausalSettings(),
+        seeds=(0, 1),
+        runs=tmp_path / "runs",
+    )
     names = ["walk-forward s0", "walk-forward s1"]
     judged = {policy.name: policy for policy in found.evaluation.report.policies if policy.role == "judged"}
     assert [(one.fold, one.policy) for one in found.folds] == [(k, name) for k in (1, 2) for name in names]
