@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from kalshi_ray.cli.app import run
+from kalshi_ray.cli import main
 
 if __name__ == "__main__":
-    sys.exit(run(["train", *sys.argv[1:]]))
+    main(["train", *sys.argv[1:]])

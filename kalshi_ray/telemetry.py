@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Callable
@@ -37,13 +38,19 @@ def configure(*, level: Level = "INFO", as_json: bool = False, stream: TextIO | 
 
 
 class _StandardError:
-    """Standard error as it is at the moment of writing: it may be another file than when logging was set up."""
+    """Standard error as it is at the moment of writing: it may be another file than when logging was set up.
+
+    Its reader may have gone, or its disk be full: that ends nothing of what it tells about.
+    """
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        with contextlib.suppress(OSError):
+            return sys.stderr.write(text)
+        return 0
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
 
     def isatty(self) -> bool:
         return sys.stderr.isatty()

@@ -7,7 +7,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, TypeGuard, get_args
 
 import typer
 
@@ -29,9 +29,9 @@ from kalshi_ray.cli import (
     train,
     walk_forward,
 )
+from kalshi_ray.cli.output import note
+from kalshi_ray.cli.process import INTERRUPTED, silence
 from kalshi_ray.errors import KalshiRayError, UsageError
-
-INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 app = typer.Typer(
     name="kalshi-ray",
@@ -83,21 +83,46 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
     line = hoisted(arguments)
     try:
-        app(args=line, prog_name="kalshi-ray")
-    except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            sys.stderr.write("stopped\n")
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        code = _called(line)
+        sys.stdout.flush()  # here, where somebody can say what became of it
     except KalshiRayError as problem:
-        sys.stderr.write(f"error: {problem}\n")
+        note(f"error: {problem}")
         return problem.exit_code
     except BrokenPipeError:  # the reader has seen enough
-        sys.stderr.close()
+        silence(sys.stdout)
         return 0
     except Exception as problem:  # the last line of defence: nothing above it can act on a fault of ours
-        _report_fault(problem, debug="--debug" in line)
+        if _is_unwritten(problem):
+            silence(sys.stdout)
+            note(f"error: standard output cannot be written: {problem.strerror}. Give it a place with room")
+        else:
+            _report_fault(problem, debug="--debug" in line)
         return 1
+    return code
+
+
+def _called(line: list[str]) -> int:
+    """Call the command of a line, for its exit code."""
+    try:
+        app(args=line, prog_name="kalshi-ray")
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # which typer takes for a failure
+            raise stop.__context__ from None
+        if stop.code == INTERRUPTED:
+            note("stopped")
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return 0
+
+
+def _is_unwritten(problem: Exception) -> TypeGuard[OSError]:
+    """Whether what could not be written is standard output: then no further line can be either."""
+    if isinstance(problem, OSError) and problem.filename is None:
+        try:
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+        except OSError:
+            return True
+    return False
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
@@ -125,4 +150,4 @@ def _report_fault(problem: Exception, *, debug: bool) -> None:
     with tempfile.NamedTemporaryFile("w", prefix="kalshi-ray-", suffix=".log", delete=False) as stream:
         stream.write(text)
     what = f"{type(problem).__name__}: {problem}".splitlines()[0]
-    sys.stderr.write(f"error: unexpected {what}. The traceback is in {Path(stream.name)}; --debug shows it here\n")
+    note(f"error: unexpected {what}. The traceback is in {Path(stream.name)}; --debug shows it here")

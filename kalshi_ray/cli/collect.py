@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kalshi_ray.cli.options import AsJson, ConfigFile, only_errors, settings_command, settings_of
+from kalshi_ray.cli.options import AsJson, ConfigFile, Duration, only_errors, settings_command, settings_of
 from kalshi_ray.cli.output import note
 
 ALIASES = {
@@ -37,18 +37,19 @@ def collect(
     session: Annotated[
         str, typer.Argument(metavar="[SESSION]", help="Name of the session; one that was interrupted goes on.")
     ] = "",
-    duration: Annotated[
-        float, typer.Option("--duration", metavar="SECONDS", min=0.0, help="0: until Ctrl-C or SIGTERM.")
-    ] = 0.0,
+    duration: Duration = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Record order books, prints and life cycles of markets into a session, with nothing lost that is not marked.
 
-    Markets are named by --tickers, --series or --events, or found by --discover. Run again after a crash it goes on
-    where it was, with the gap recorded; stopped by Ctrl-C, SIGTERM or --duration it finishes the session.
+    Markets are named by --tickers, --series or --events, or found by --discover.
 
-    Example: kalshi-ray collect monday --series KXHIGHNY --duration 3600
+    Run again after a crash it goes on where it was, with the gap recorded.
+
+    Ctrl-C, SIGTERM or --duration finish the session; a second Ctrl-C before it is finished leaves it as a crash would.
+
+    Example: kalshi-ray collect monday --series KXHIGHNY --duration 8h
 
     Example: kalshi-ray collect --discover --limit 500 --categories Politics,Economics --shards 2
     """
@@ -57,22 +58,24 @@ def collect(
     from kalshi_ray.collect.collector.run import Plan, run
     from kalshi_ray.data.store import open_store
 
-    if not as_json:
-        only_errors(ctx)  # a warning would tear the picture; the picture says it too
     name = session or datetime.now(UTC).strftime("live-%Y%m%d-%H%M%S")
     plan = Plan(
         session=name,
         universe=settings.universe,
         collect=settings.collect,
         exchange=settings.exchange,
-        duration_s=duration,
+        duration_s=duration or 0.0,
     )
     store = open_store(settings.places.store)
     with (
         _ray(settings.ray, settings.collect.shards),
-        reporting(as_json=as_json, report_s=settings.collect.report_s) as tell,
+        reporting(
+            as_json=as_json,
+            report_s=settings.collect.report_s,
+            drawing=lambda: only_errors(ctx),  # warnings would tear the picture, and the picture says it too
+        ) as tell,
     ):
-        ended = run(plan, store, tell)
+        ended = run(plan, store, tell, stays_deaf=True)
     note(f"{ended.why}. Next: kalshi-ray sessions validate {name}")
 
 

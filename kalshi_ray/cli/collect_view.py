@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import msgspec
 
+from kalshi_ray import telemetry
+from kalshi_ray.cli.collect_grid import STYLES, grids_of
 from kalshi_ray.collect.status import (
-    Figure,
-    Mood,
     Status,
     closing_line,
     duration_text,
@@ -22,7 +23,6 @@ from kalshi_ray.collect.status import (
     paced,
     problems_of,
     rate_text,
-    sections_of,
 )
 from kalshi_ray.core.units import SECOND
 
@@ -31,38 +31,41 @@ if TYPE_CHECKING:
 
 DRAWN_S = 1.0  # between two pictures
 TREND_WORDS = 30  # columns
-BESIDE = 150  # columns from which on all groups stand beside each other; below that two and two
+NEXT_WORDS = 80  # columns of what is said when it is over
 BARS = "▁▂▃▄▅▆▇█"
 SHOWN_HAPPENINGS = 6
-HEAD = 3  # lines that are always there, and one for the cursor
-BORDERS = 2  # lines of a group
-LEAST_FIGURES = 3  # of a group on the smallest screen
-STYLES = {Mood.PLAIN: "", Mood.GOOD: "green", Mood.WARN: "yellow", Mood.BAD: "bold red"}
+TREND_FROM = 12  # lines below the head from which on frames a second are drawn
 
 Tell = Callable[[Status], None]
 
 
 @contextmanager
-def reporting(*, as_json: bool = False, report_s: float = 5.0) -> Iterator[Tell]:
+def reporting(
+    *, as_json: bool = False, report_s: float = 5.0, drawing: Callable[[], None] = lambda: None
+) -> Iterator[Tell]:
     """Give every status to what it yields, as often as wanted: it is shown every second on a terminal, elsewhere every
-    `report_s` as a line, with the rates of the time between. The final one is always shown."""
-    if as_json or not sys.stdout.isatty():
-        lines = _Lines(sys.stdout.write)
-        yield _Paced(lines.show, report_s)
-        return
+    `report_s` as a line, with the rates of the time between. The final one is always shown.
+
+    `drawing` is called before the first picture.
+    """
     from rich.console import Console
     from rich.live import Live
 
-    console, screen = Console(file=sys.stdout), CollectScreen()
+    console, screen = Console(file=cast("TextIO", _Sturdy(sys.stdout))), CollectScreen()
+    if as_json or not sys.stdout.isatty() or console.is_dumb_terminal:
+        yield _Paced(_Lines(_raw(sys.stdout)).show, report_s)
+        return
     with Live(screen, console=console, auto_refresh=False) as live:
 
         def draw(status: Status) -> None:
+            if screen.status is None:
+                drawing()
             screen.take(status)
             live.refresh()
 
         yield _Paced(draw, DRAWN_S)
     if screen.status is not None and screen.status.is_final:
-        console.print(closing_line(screen.status), soft_wrap=True, highlight=False)
+        console.print(closing_line(screen.status), highlight=False)
 
 
 class _Paced:
@@ -85,19 +88,56 @@ class _Paced:
 
 
 class _Lines:
-    """Lines of JSON. Who read them may go away: recording goes on."""
+    """Lines of JSON. Who read them may go away, or there may be no room for them: recording goes on."""
 
-    def __init__(self, write: Callable[[str], object]) -> None:
+    def __init__(self, write: Callable[[bytes], int | None]) -> None:
+        """`write` says how many bytes it took; None: it can take none at present."""
         self._write = write
+        self._end = b""  # of a line that was torn
+        self._is_lost = False
 
     def show(self, status: Status) -> None:
+        line = self._end + line_of(status) + b"\n"
+        rest = line
         try:
-            self._write(line_of(status).decode() + "\n")
-            sys.stdout.flush()
-        except BrokenPipeError:
-            self._write = lambda line: None
-            # Or the interpreter fails when it flushes at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            while rest:
+                written = self._write(rest)
+                if written is None:
+                    raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+                rest = rest[written:]
+        except OSError as problem:
+            if len(rest) < len(line):
+                self._end = b"\n"
+            if not self._is_lost:
+                telemetry.warning("collect.lines_lost", problem=problem.strerror)
+            self._is_lost = True
+            return
+        self._end, self._is_lost = b"", False
+
+
+def _raw(stream: TextIO) -> Callable[[bytes], int | None]:
+    """Writes to a stream past its buffers, which keep what could not be written and fail with it again."""
+    buffer = stream.buffer
+    return getattr(buffer, "raw", buffer).write  # a raw file, or bytes in memory
+
+
+class _Sturdy:
+    """A terminal that may be closed while we draw: recording goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
 
 
 class CollectScreen:
@@ -120,18 +160,30 @@ class CollectScreen:
         if self.status is None:
             yield Text("waiting for the exchange", style="dim")
             return
-        problems = problems_of(self.status)
-        room = console.height - HEAD - len(problems)
-        rows = _rows_of(self.status, options.max_width, room)
+        width = options.max_width
+        room = console.height - 1 - self._below(console, width)  # the cursor has a line
+        problems = problems_of(self.status)[: max(0, room - 1)]
         yield self._head(self.status)
-        yield self._trend(options.max_width)
         for mood, problem in problems:
             yield Text(f" ! {problem}", style=STYLES[mood], no_wrap=True, overflow="ellipsis")
-        yield from map(_grid, rows)
-        left = max(0, room - sum(map(_height, rows)))
+        room -= 1 + len(problems)
+        if room >= TREND_FROM:
+            yield self._trend(width)
+            room -= 1
+        grids = grids_of(self.status, width, room)
+        yield from (grid for grid, _ in grids)
+        left = max(0, room - sum(height for _, height in grids))
         for at_ns, text in list(self._happenings)[max(0, len(self._happenings) - left) :]:
             moment = datetime.fromtimestamp(at_ns / SECOND, UTC).strftime("%m-%d %H:%M:%S")
             yield Text.assemble((f" {moment}  ", "dim"), text, no_wrap=True, overflow="ellipsis")
+
+    def _below(self, console: Console, width: int) -> int:
+        """Lines below the last picture: the exact counts, and what to do next."""
+        from rich.text import Text
+
+        if self.status is None or not self.status.is_final:
+            return 0
+        return len(Text(closing_line(self.status)).wrap(console, width)) + -(-NEXT_WORDS // width) + 1
 
     def _head(self, status: Status) -> RenderableType:
         from rich.table import Table
@@ -162,49 +214,3 @@ class CollectScreen:
         # None at all leaves a hole: that is what one looks for.
         bars = "".join(BARS[min(len(BARS) - 1, int(len(BARS) * rate / most))] if rate else " " for rate in shown)
         return Text.assemble((words, "dim"), (bars, "cyan"), no_wrap=True)
-
-
-def _rows_of(status: Status, width: int, height: int) -> list[list[tuple[str, list[Figure]]]]:
-    """The groups in rows that fit into so many lines; where they do not, plain figures at the end are left out."""
-    sections = list(sections_of(status).items())
-    beside = len(sections) if width >= BESIDE else 2
-    rows = [sections[first : first + beside] for first in range(0, len(sections), beside)]
-    room = max(LEAST_FIGURES, height // len(rows) - BORDERS)
-    return [[(name, _cut(figures, room)) for name, figures in row] for row in rows]
-
-
-def _cut(figures: list[Figure], room: int) -> list[Figure]:
-    """So many figures, in their order; those to be looked at before others."""
-    first = sorted(range(len(figures)), key=lambda at: (figures[at].mood not in (Mood.WARN, Mood.BAD), at))
-    return [figures[at] for at in sorted(first[:room])]
-
-
-def _grid(row: list[tuple[str, list[Figure]]]) -> RenderableType:
-    from rich.table import Table
-
-    grid = Table.grid(expand=True, padding=(0, 1))
-    for _ in row:
-        grid.add_column(ratio=1)
-    height = _height(row)
-    grid.add_row(*(_panel(name, figures, height) for name, figures in row))
-    return grid
-
-
-def _height(row: list[tuple[str, list[Figure]]]) -> int:
-    return max(len(figures) for _, figures in row) + BORDERS
-
-
-def _panel(title: str, figures: list[Figure], height: int) -> RenderableType:
-    from rich import box
-    from rich.panel import Panel
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table.grid(expand=True, padding=(0, 1, 0, 0))
-    made.add_column(style="dim", no_wrap=True)
-    made.add_column(justify="right", ratio=1, no_wrap=True, overflow="ellipsis")
-    for figure in figures:
-        made.add_row(figure.name, Text(figure.text, style=STYLES[figure.mood]))
-    return Panel(
-        made, title=f"[bold]{title}[/]", title_align="left", box=box.ROUNDED, border_style="bright_black", height=height
-    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from kalshi_ray.cli.options import AsJson, ConfigFile, only_errors, settings_command, settings_of
+from kalshi_ray.cli.options import AsJson, ConfigFile, Duration, only_errors, settings_command, settings_of
 from kalshi_ray.errors import ExchangeError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def watch(
     ctx: typer.Context,
     tickers: Annotated[list[str], typer.Argument(metavar="TICKER...", help="Markets to watch.")],
     depth: Annotated[int, typer.Option("--depth", min=1, help="Levels of each side.")] = 10,
-    duration: Annotated[float, typer.Option("--duration", metavar="SECONDS", min=0.0, help="0: until Ctrl-C.")] = 0.0,
+    duration: Duration = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,13 +60,13 @@ def watch(
         feeds = [Feed(tickers=share) for share in shares]
         ladders = Ladders(feeds, depth)
         async with Stream(exchange.address, exchange.signer, settings, feeds, random.Random()) as stream:
-            until = time.monotonic() + settings.timeout_s + duration
+            until = time.monotonic() + settings.timeout_s + (duration or 0.0)
             is_there = False
             with _lines(ladders) if as_json else _drawing(ladders) as draw:
                 async for events in stream.batches(DRAWN_S):
                     draw(ladders.take(events))
                     if events and not is_there:  # the time to get there is not part of what was asked for
-                        is_there, until = True, time.monotonic() + duration
+                        is_there, until = True, time.monotonic() + (duration or 0.0)
                     if duration and time.monotonic() >= until:
                         return
 

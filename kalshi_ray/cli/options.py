@@ -8,6 +8,7 @@ def trace(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson = False
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -17,7 +18,7 @@ from typer.core import TyperCommand
 
 from kalshi_ray import config as config_file
 from kalshi_ray import telemetry
-from kalshi_ray.errors import ConfigError
+from kalshi_ray.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from kalshi_ray.cli.settings import Settings
@@ -28,6 +29,8 @@ SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Name of a ses
 
 _GIVEN = "kalshi_ray.options"  # keys in the context's meta
 _SECTIONS = "kalshi_ray.sections"
+_UNIT_S = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
+_SPAN = re.compile("".join(rf"(?:(?P<{unit}>[0-9]+(?:\.[0-9]+)?){unit})?" for unit in _UNIT_S))
 
 PLACES = {
     "--store": "places.store",
@@ -35,6 +38,26 @@ PLACES = {
     "--registry": "places.registry",
     "--reports": "places.reports",
 }
+
+
+def seconds(text: str) -> float:
+    """A span of time as people type it, in seconds: 90, 40s, 15m, 2h, 1d, 1h30m. UsageError where it is none."""
+    found = _SPAN.fullmatch(text.strip().lower())
+    if found is not None and found.group():
+        return sum(float(count) * _UNIT_S[unit] for unit, count in found.groupdict(default="0").items())
+    if re.fullmatch(r"[0-9]+(\.[0-9]*)?(e[0-9]{1,2})?", text.strip()):
+        return float(text)
+    raise UsageError(
+        f"{text!r} is no duration", remedy="Give seconds, or days, hours, minutes: 90, 40s, 15m, 2h, 1d, 1h30m"
+    )
+
+
+Duration = Annotated[
+    float | None,
+    typer.Option(
+        "--duration", parser=seconds, metavar="TIME", help="How long: 90, 15m, 8h, 1d; else until Ctrl-C or SIGTERM."
+    ),
+]
 
 
 class SettingsCommand(TyperCommand):
@@ -49,7 +72,18 @@ class SettingsCommand(TyperCommand):
         """Take the settings out of the arguments; the rest is parsed as usual."""
         ctx.meta[_SECTIONS] = self.sections
         ctx.meta[_GIVEN], rest = self._split(args)
+        self._check_names(ctx, rest)
         return super().parse_args(ctx, rest)
+
+    def _check_names(self, ctx: Any, rest: list[str]) -> None:
+        """UsageError with the nearest names for an option that there is not, settings among them."""
+        own = {name for parameter in self.get_params(ctx) for name in (*parameter.opts, *parameter.secondary_opts)}
+        given = rest[: rest.index("--")] if "--" in rest else rest
+        for name in (argument.partition("=")[0] for argument in given if argument.startswith("--")):
+            if name not in own:
+                near = _nearest_options(name, {*own, *self.aliases}, self.sections)
+                words = f"Did you mean {' or '.join(near)}? " if near else ""
+                raise UsageError(f"there is no option {name}", remedy=f"{words}{ctx.command_path} --help lists all")
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """The usual help, then the settings that this command uses."""
@@ -135,6 +169,16 @@ def settings_of(ctx: typer.Context, path: Path | None = None) -> Settings:
     """The settings in force for this command."""
     found: Settings = load_settings(ctx, path).value
     return found
+
+
+def _nearest_options(name: str, known: set[str], sections: tuple[str, ...]) -> list[str]:
+    """What may have been meant: another spelling, or a setting without its section."""
+    from kalshi_ray.cli.settings import settings_type
+
+    leaf = name.removeprefix("--").replace("-", "_")
+    settings = [one.key for one in config_file.leaves(settings_type(sections))] if sections else []
+    exact = [f"--{key}" for key in settings if key.rpartition(".")[2] == leaf]
+    return exact or difflib.get_close_matches(name, sorted(known), n=2)
 
 
 def _value(name: str, queue: Iterator[str]) -> str:

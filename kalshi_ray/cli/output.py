@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +74,8 @@ def minute(ns: int) -> str:
 
 def note(line: str) -> None:
     """One line to standard error: what is going on, never the result."""
-    sys.stderr.write(line + "\n")
+    with suppress(OSError):  # nobody reads it, or there is no room for it: that changes no result
+        sys.stderr.write(line + "\n")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Any:

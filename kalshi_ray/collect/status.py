@@ -232,27 +232,30 @@ def closing_line(status: Status) -> str:
     )
 
 
+# Figures of each group in the order in which they are looked for: a small screen shows the first ones.
+
+
 def _markets(status: Status) -> Iterator[Figure]:
     markets = status.markets
     yield Figure("recorded", f"{markets.recorded:,}", Mood.GOOD if markets.recorded else Mood.WARN)
-    yield Figure("book known", f"{markets.known:,}")
     mood = _mood(markets.unknown, 1, max(2, markets.recorded // 2))
     yield Figure("book unknown", f"{markets.unknown:,}", mood)
+    yield Figure("book known", f"{markets.known:,}")
+    yield Figure("settled", f"{markets.settled:,}")
     yield Figure("joining", f"{markets.joining:,}")
     yield Figure("closed, awaited", f"{markets.closed:,}")
-    yield Figure("settled", f"{markets.settled:,}")
     yield Figure("left otherwise", f"{markets.left:,}")
 
 
 def _stream(status: Status) -> Iterator[Figure]:
     yield Figure("frames", rate_text(status.frames_per_s))
-    yield Figure("since the start", rate_text(status.total_frames / max(status.running_s, 1e-6)))
-    yield Figure("in all", f"{status.total_frames:,}")
     age = status.age_s(status.frame_ns)
     yield Figure("last frame", "none yet" if age is None else f"{span_text(age)} ago", _mood(age or 0.0, 30, 120))
     yield Figure("lag p50 · p99", f"{_lag(status.lag_p50_s)} · {_lag(status.lag_p99_s)}", _lag_mood(status))
     up = f"{status.connections_up:,} of {status.connections:,} up"
     yield Figure("connections", up, Mood.PLAIN if status.connections_up == status.connections else Mood.WARN)
+    yield Figure("frames in all", f"{status.total_frames:,}")
+    yield Figure("frames, mean", rate_text(status.total_frames / max(status.running_s, 1e-6)))
     yield Figure("reconnects", f"{status.reconnects:,}")
     if status.shards:
         yield Figure("shards lost", f"{status.shards_lost:,} of {status.shards:,}", _mood(status.shards_lost, 1))
@@ -263,39 +266,39 @@ def _stream(status: Status) -> Iterator[Figure]:
 
 def _tape(status: Status) -> Iterator[Figure]:
     yield Figure("rows", rate_text(status.rows_per_s))
-    yield Figure("since the start", rate_text(status.total_rows / max(status.running_s, 1e-6)))
-    yield Figure("in all", f"{status.total_rows:,}")
-    levels = status.rows.get("snapshot_level", 0) + status.rows.get("snapshot_end", 0)
-    yield Figure("deltas", f"{status.rows.get('delta', 0):,}")
-    yield Figure("snapshot rows", f"{levels:,}")
-    yield Figure("trades", f"{status.rows.get('trade', 0):,}")
+    yield Figure("rows in all", f"{status.total_rows:,}")
     gaps = {cause: count for cause, count in status.gaps.items() if cause != LEFT}
     total = sum(gaps.values())
     yield Figure("gaps", f"{total:,}", _mood(total, 1))
     for cause, count in gaps.items():
         yield Figure(f"  {cause}", f"{count:,}", Mood.WARN)
+    yield Figure("trades", f"{status.rows.get('trade', 0):,}")
+    yield Figure("deltas", f"{status.rows.get('delta', 0):,}")
+    levels = status.rows.get("snapshot_level", 0) + status.rows.get("snapshot_end", 0)
+    yield Figure("snapshot rows", f"{levels:,}")
     life = sum(status.rows.get(kind, 0) for kind in ("status", "schedule", "grid", "fee", "settlement"))
     yield Figure("lifecycle", f"{life:,}")
     refused = f", {status.signals_refused:,} refused" if status.signals_refused else ""
     yield Figure("signals", f"{status.signals:,}{refused}", _mood(status.signals_refused, 1))
+    yield Figure("rows, mean", rate_text(status.total_rows / max(status.running_s, 1e-6)))
 
 
 def _storage(status: Status) -> Iterator[Figure]:
     yield Figure("store", "waits" if status.store_problem else "up", Mood.BAD if status.store_problem else Mood.GOOD)
-    parts = f"{status.parts:,}" + (f" · {size_text(status.stored_bytes)}" if status.stored_bytes else "")
-    yield Figure("parts", parts)
-    if status.bytes_per_row is not None:
-        yield Figure("a row, with raw", f"{status.bytes_per_row:.1f} bytes")
     waiting = f" · {status.segments:,} waiting" if status.segments else ""
     yield Figure("spool", size_text(status.spool_bytes) + waiting, _mood(status.segments, 3, 30))
     share = status.pending_bytes / max(status.most_pending_bytes, 1)
     pending = f"{size_text(status.pending_bytes)} of {size_text(status.most_pending_bytes)}"
     yield Figure("pending", pending, _mood(share, 0.8, 1.0))
-    age = status.age_s(status.synced_ns)
-    yield Figure("last sync", "none yet" if age is None else f"{span_text(age)} ago", _mood(age or 0.0, 5, 30))
     scarce = _mood(-status.disk_free_bytes, -5 * GIGABYTE, -GIGABYTE)
     yield Figure("disk free", size_text(status.disk_free_bytes), Mood.BAD if status.disk_problem else scarce)
+    age = status.age_s(status.synced_ns)
+    yield Figure("last sync", "none yet" if age is None else f"{span_text(age)} ago", _mood(age or 0.0, 5, 30))
+    parts = f"{status.parts:,}" + (f" · {size_text(status.stored_bytes)}" if status.stored_bytes else "")
+    yield Figure("parts", parts)
     yield Figure("memory", size_text(status.memory_bytes))
+    if status.bytes_per_row is not None:
+        yield Figure("a row, with raw", f"{status.bytes_per_row:.1f} bytes")
 
 
 def _lag(seconds: float | None) -> str:

@@ -190,3 +190,22 @@ def commands() -> list[list[str]]:
 
     walk(typer.main.get_command(cli_app.app), [])
     return found
+
+
+@pytest.mark.parametrize("words", ["env describe", "config show env --json"])
+def test_a_disk_without_room_for_the_output_is_one_clear_line(words: str) -> None:
+    done = _in_shell(f"{words} >/dev/full")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: standard output cannot be written: No space left on device")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_reader_who_has_seen_enough_is_no_failure() -> None:
+    done = _in_shell("config show env --json | true; exit ${PIPESTATUS[0]}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _in_shell(words: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from kalshi_ray.cli import main; main()"]
+    line = ["bash", "-c", f'"$0" "$1" "$2" {words}', *program]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from kalshi_ray.cli.collect_view import CollectScreen, reporting
-from kalshi_ray.collect.status import GIGABYTE, Markets, Status
+from kalshi_ray.cli.collect_view import CollectScreen, _Lines, reporting
+from kalshi_ray.collect.status import GIGABYTE, Markets, Status, closing_line
 from kalshi_ray.core.units import SECOND
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm", "COLUMNS": "100"}
@@ -45,11 +47,27 @@ def drawn(status: Status, width: int, height: int) -> list[str]:
     return out.getvalue().splitlines()
 
 
-@given(st.sampled_from([STATUS, TROUBLED]), st.integers(60, 220), st.integers(24, 60))
-def test_the_screen_fits_any_terminal(status: Status, width: int, height: int) -> None:
-    lines = drawn(status, width, height)
-    assert len(lines) < height
+@given(st.sampled_from([STATUS, TROUBLED]), st.booleans(), st.integers(20, 220), st.integers(2, 60))
+def test_the_screen_fits_any_terminal(status: Status, is_final: bool, width: int, height: int) -> None:
+    lines = drawn(msgspec.structs.replace(status, is_final=is_final), width, height)
+    below = closing_height(status, width) + 1 if is_final else 0
+    assert len(lines) <= max(1, height - 1 - below)
     assert all(len(line) <= width for line in lines)
+    assert "●" in lines[0]
+
+
+def closing_height(status: Status, width: int) -> int:
+    """Lines of the exact counts, and what to do next below them."""
+    out = io.StringIO()
+    Console(file=out, width=width).print(closing_line(status))
+    return len(out.getvalue().splitlines())
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 15), (40, 24), (40, 15), (200, 50), (100, 10)])
+def test_values_stand_beside_their_names_however_narrow_it_is(width: int, height: int) -> None:
+    text = "\n".join(drawn(STATUS, width, height))
+    for name, value in (("recorded", "12"), ("frames", r"\d+/s"), ("rows", r"\d+/s"), ("store", "up"), ("gaps", "0")):
+        assert re.search(rf"\b{name} +{value}\b", text), (name, text)
 
 
 @given(st.integers(60, 220), st.integers(24, 60))
@@ -103,9 +121,11 @@ def test_a_clock_that_goes_back_stops_no_lines(capsys: pytest.CaptureFixture[str
 
 def test_recording_goes_on_when_the_reader_of_the_lines_goes_away() -> None:
     program = """
-import sys, time
+import sys
+from kalshi_ray import telemetry
 from kalshi_ray.cli.collect_view import reporting
 from tests.cli.test_collect_view import at
+telemetry.configure()
 with reporting(as_json=True, report_s=0.001) as tell:
     for second in range(20_000):
         tell(at(second))
@@ -115,8 +135,75 @@ print("recorded to the end", file=sys.stderr)
         ["bash", "-c", 'set -o pipefail; "$0" -c "$1" | head -1', sys.executable, program],
         capture_output=True, timeout=120, env=ENVIRONMENT, check=False,
     )  # fmt: skip
-    assert done.stderr.decode().splitlines()[-1] == "recorded to the end" and done.returncode == 0
+    told, last = done.stderr.decode().splitlines()
+    assert "collect.lines_lost" in told and "Broken pipe" in told, "once"
+    assert last == "recorded to the end" and done.returncode == 0
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_recording_goes_on_when_there_is_no_room_for_the_lines_and_they_come_again_when_there_is() -> None:
+    takes, shown = [7, OSError(errno.ENOSPC, "No space left on device"), 1 << 20, 1 << 20], b""
+
+    def write(line: bytes) -> int:
+        nonlocal shown
+        taken = takes.pop(0)
+        if isinstance(taken, OSError):
+            raise taken
+        shown += line[:taken]
+        return min(taken, len(line))
+
+    lines = _Lines(write)
+    for second in range(3):
+        lines.show(at(second))
+    torn, *whole = shown.decode().splitlines()
+    assert torn == '{"time"' and [json.loads(line)["running_s"] for line in whole] == [1, 2]
+
+
+@pytest.mark.parametrize("closed", [">&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_where_the_lines_go_decides_nothing(closed: str) -> None:
+    program = """
+import sys
+from kalshi_ray.cli import app, main
+from kalshi_ray.cli.collect_view import reporting
+from kalshi_ray.cli.output import note
+from tests.cli.test_collect_view import at
+
+@app.app.command("record")
+def record():
+    with reporting(report_s=0.001) as tell:
+        for second in range(20):
+            tell(at(second))
+    note("recorded to the end")
+
+main(["record"])
+"""
+    done = subprocess.run(
+        ["bash", "-c", f'"$0" -c "$1" {closed}', sys.executable, program],
+        capture_output=True, timeout=120, env=ENVIRONMENT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"Traceback" not in done.stderr and b"rror:" not in done.stderr
+
+
+def test_a_terminal_that_is_closed_stops_nothing() -> None:
+    program = """
+import os, pty, sys
+from kalshi_ray.cli.collect_view import reporting
+from tests.cli.test_collect_view import at
+ours, theirs = pty.openpty()
+os.dup2(theirs, 1)
+with reporting() as tell:
+    tell(at(0))
+    os.close(ours)
+    tell(at(5))
+    tell(at(6, is_final=True))
+print("recorded to the end", file=sys.stderr, flush=True)
+os._exit(0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=60, env=ENVIRONMENT | {"LINES": "6"}, check=False
+    )
+    assert done.stderr.decode().splitlines() == ["recorded to the end"] and done.returncode == 0
 
 
 def test_a_terminal_shows_the_screen_and_at_the_end_the_exact_counts() -> None:
@@ -141,4 +228,4 @@ with reporting() as tell:
     os.close(ours)
     text = shown.decode()
     assert "recording" in text and "book known" in text
-    assert "live: 123,456 rows (delta 123,456) from 100 frames in 00:00:05" in text.splitlines()[-1]
+    assert "live: 123,456 rows (delta 123,456) from 100 frames in 00:00:05" in " ".join(text.splitlines()[-2:])

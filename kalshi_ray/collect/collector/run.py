@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ from kalshi_ray.exchange.settings import ExchangeSettings
 TAKE_S = 0.25
 REPORT_S = 0.5
 HEARD = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130  # what shells expect after Ctrl-C
 AGAIN = "The session is unfinished; the same command goes on with it"
 ENVIRONMENTS = {"local": "simulated", "demo": "demo", "live": "production"}
 
@@ -69,9 +71,21 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     why: str  # it ended
 
 
-def run(plan: Plan, store: SessionStore, tell: Tell) -> Ended:
-    """Record until stopped by SIGINT, SIGTERM or the duration, or until every market has left; finish the session."""
-    return asyncio.run(record(plan, store, tell, _signalled))
+def run(plan: Plan, store: SessionStore, tell: Tell, *, stays_deaf: bool = False) -> Ended:
+    """Record until stopped by SIGINT, SIGTERM or the duration, or until every market has left; finish the session.
+
+    From then on these signals are not heard, and do again what they did before when this returns; `stays_deaf`: they
+    do not, for a process that has nothing left to be stopped.
+    """
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in HEARD}
+    try:
+        ended = asyncio.run(record(plan, store, tell, _signalled))
+    except BaseException:
+        _hear_as(before)
+        raise
+    if not stays_deaf:
+        _hear_as(before)
+    return ended
 
 
 async def record(
@@ -94,11 +108,11 @@ async def record(
         is_resumed = await asyncio.to_thread(keeper.start)
         collector = Collector(plan, keeper, listing, [tell, tell_metrics], is_resumed=is_resumed)
         open_ones.push_async_callback(collector.close)
-        stop = open_ones.enter_context(stopping())
-        await open_ones.enter_async_context(collector.inlet)
-        await collector.begin(found)
-        why = await collector.record(stop, collector.desk.listen(address, signer, plan.exchange))
-        manifest = await collector.finish()
+        with stopping() as stop:
+            await open_ones.enter_async_context(collector.inlet)
+            await collector.begin(found)
+            why = await collector.record(stop, collector.desk.listen(address, signer, plan.exchange))
+            manifest = await collector.finish()
         return Ended(manifest=manifest, status=collector.told_last(), why=why)
 
 
@@ -282,7 +296,8 @@ class Collector:
 
 @contextlib.contextmanager
 def _signalled() -> Iterator[asyncio.Event]:
-    """Set by the first SIGINT or SIGTERM; the second ends the process, as it would without us."""
+    """Set by the first SIGINT or SIGTERM; the second ends the process, as it would without us. Once the block is done
+    there is nothing to be stopped, and none is heard."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def listen_no_more() -> None:
@@ -292,10 +307,26 @@ def _signalled() -> Iterator[asyncio.Event]:
     def hear() -> None:
         stop.set()
         listen_no_more()
+        signal.signal(signal.SIGINT, _interrupt)
 
     for number in HEARD:
         loop.add_signal_handler(number, hear)
     try:
         yield stop
-    finally:
-        listen_no_more()
+    except BaseException:
+        if not stop.is_set():
+            listen_no_more()
+        raise
+    listen_no_more()
+    _hear_as(dict.fromkeys(HEARD, signal.SIG_IGN))
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """End the process in order. Who asks again while that goes on does not want to wait for it."""
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
+    raise KeyboardInterrupt
+
+
+def _hear_as(handlers: Mapping[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
