@@ -8,12 +8,13 @@ tables as rows. What a session is, and when it is finished, is decided above, on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 
+from kalshi_ray.data.rowsum import RowSum
 from kalshi_ray.data.schema import FileEntry
 
 
@@ -50,6 +51,13 @@ class Backend(Outline, Protocol):
     @property
     def local(self) -> Path | None:
         """Its folder where it is one on this machine."""
+
+    @property
+    def row_sums(self) -> Callable[[str, Sequence[str]], dict[str, RowSum]] | None:
+        """Asks what `rowsum.row_sum` makes of parts of updates as they are stored, 0 for what is not there.
+
+        None where reading the rows costs no more.
+        """
 
     def outline(self, session_id: str | None = None) -> Outline:
         """One look at all sessions, or at one, however many pieces there are.

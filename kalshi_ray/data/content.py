@@ -19,15 +19,8 @@ class Content:
     frames do not count.
     """
 
-    def __init__(self, markets: pa.Table, manifest: Manifest) -> None:
+    def __init__(self) -> None:
         self.rows = 0
-        check_whole(markets, MARKETS, "the market table")
-        self._head = [
-            "kalshi_ray session",
-            f"markets {_json([markets[name].to_pylist() for name in MARKETS.names])}",
-            f"grids {_json(manifest.grids)}",
-            f"signals {_json(manifest.signals)}",
-        ]
         self._columns = _Columns(UPDATES)
 
     def add(self, updates: pa.Table) -> None:
@@ -36,9 +29,16 @@ class Content:
         self._columns.add(updates)
         self.rows += updates.num_rows
 
-    def hexdigest(self) -> str:
-        """The hash of all that was added so far."""
-        return _digest([*self._head, f"rows {self.rows}", *self._columns.lines()])
+    def hexdigest(self, markets: pa.Table, manifest: Manifest) -> str:
+        """The hash of all that was added so far, with the market table, grids and signals as they are now."""
+        check_whole(markets, MARKETS, "the market table")
+        head = [
+            "kalshi_ray session",
+            f"markets {_json([markets[name].to_pylist() for name in MARKETS.names])}",
+            f"grids {_json(manifest.grids)}",
+            f"signals {_json(manifest.signals)}",
+        ]
+        return _digest([*head, f"rows {self.rows}", *self._columns.lines()])
 
 
 class _Columns:

@@ -78,14 +78,15 @@ def stored_parts(backend: Outline, session_id: str, names: Iterable[str]) -> lis
 class Tally:
     """What a manifest says of the rows, counted from the rows themselves."""
 
-    def __init__(self, markets: pa.Table, manifest: Manifest) -> None:
-        self._markets = markets.num_rows
-        self._content = Content(markets, manifest)
+    def __init__(self) -> None:
+        self._content = Content()
         self._kinds: Counter[int] = Counter()
+        self._markets: list[tuple[int, int, str]] = []  # least and greatest of some rows, and where these are
         self._times: list[int] = []
+        self._problem = ""
 
     def add(self, updates: pa.Table, where: str) -> None:
-        """The next rows, in order. SessionDamaged names `where` if they cannot be."""
+        """The next rows, in order; `where` is what a message calls them. SessionDamaged where a value is missing."""
         try:
             self._content.add(updates)
         except DataError as error:
@@ -94,36 +95,44 @@ class Tally:
             return
         kinds = count_kinds(updates)
         if unknown := sorted(kinds.keys() - _KIND_NAMES.keys()):
-            raise SessionDamaged(f"{where} has rows of kind {unknown[0]}, which is unknown")
+            self._problem = self._problem or f"{where} has rows of kind {unknown[0]}, which is unknown"
         self._kinds += kinds
-        low, high = extent(updates["market"])
-        if low < -1 or high >= self._markets:
-            raise SessionDamaged(f"{where} refers to markets {low}..{high}, the market table has {self._markets} rows")
+        self._markets.append((*extent(updates["market"]), where))
         self._times += extent(updates["recv_ns"])
 
-    def fill(self, manifest: Manifest) -> Manifest:
-        """The manifest with counts, times and identity of the rows that were added."""
+    def fill(self, manifest: Manifest, markets: pa.Table) -> Manifest:
+        """The manifest with counts, times and identity of the rows that were added, of these markets.
+
+        SessionDamaged if they cannot be rows of a session.
+        """
+        if self._problem:
+            raise SessionDamaged(self._problem)
+        for low, high, where in self._markets:
+            if low < -1 or high >= markets.num_rows:
+                raise SessionDamaged(
+                    f"{where} refers to markets {low}..{high}, the market table has {markets.num_rows} rows"
+                )
         return msgspec.structs.replace(
             manifest,
-            markets=self._markets,
+            markets=markets.num_rows,
             updates=self._content.rows,
             kinds=dict(sorted((kind_name(kind), count) for kind, count in self._kinds.items())),
             first_ns=min(self._times, default=0),
             last_ns=max(self._times, default=0),
-            content=self._content.hexdigest(),
+            content=self._content.hexdigest(markets, manifest),
         )
 
 
 def count_rows(
     backend: Backend, session_id: str, manifest: Manifest, parts: list[str], progress: Progress | None = None
 ) -> Manifest:
-    """The manifest with counts, times and identity as the stored rows say: the only way they are ever made."""
-    tally = Tally(backend.read_table(session_id, MARKETS_FILE, MARKETS), manifest)
+    """The manifest with counts, times and identity as the stored rows say, which are read."""
+    tally = Tally()
     for done, name in enumerate(parts):
         if progress:
             progress("rows", done, len(parts))
         tally.add(backend.read_table(session_id, name, UPDATES), backend.where(session_id, name))
-    return tally.fill(manifest)
+    return tally.fill(manifest, backend.read_table(session_id, MARKETS_FILE, MARKETS))
 
 
 def entries_of(

@@ -24,6 +24,7 @@ from kalshi_ray.data.pieces import (
     raw_name,
     raws_among,
 )
+from kalshi_ray.data.proving import WrittenRows
 from kalshi_ray.data.schema import MARKETS, TRUTH, UPDATES, FileEntry, Manifest
 from kalshi_ray.errors import DataError, SessionDamaged, UsageError
 from kalshi_ray.telemetry import Progress
@@ -64,6 +65,9 @@ class SessionWriter:
         self._pending: list[pa.Table] = []
         self._pending_rows = 0
         self._truth: list[pa.Buffer] = []
+        ask = backend.row_sums
+        # Rows that an earlier writer stored are known from the store alone: then all are read at the end.
+        self._written = WrittenRows(backend, self.id, ask) if ask is not None and not parts else None
         self._finished: Manifest | None = None
         self._is_open = True
 
@@ -216,7 +220,7 @@ class SessionWriter:
         self._check_held()
         if self._truth:
             self._put_table(TRUTH_FILE, self._truth_tables(), TRUTH)
-        manifest = made_from_rows(self._backend, self._manifest, self._entries, progress)
+        manifest = made_from_rows(self._backend, self._manifest, self._entries, progress, written=self._written)
         self._check_held()
         self._backend.write(self.id, MANIFEST, encode_manifest(manifest))
         return manifest
@@ -276,6 +280,8 @@ class SessionWriter:
         self._check_held()
         name = part_name(self._parts)
         self._put_table(name, [table], UPDATES)
+        if self._written is not None:
+            self._written.add(name, table)
         self._sizes[name] = self._entries[name].bytes
         self._parts += 1
         self._rows += table.num_rows
@@ -289,12 +295,23 @@ class SessionWriter:
 
 
 def made_from_rows(
-    backend: Backend, manifest: Manifest, known: dict[str, FileEntry], progress: Progress | None = None
+    backend: Backend,
+    manifest: Manifest,
+    known: dict[str, FileEntry],
+    progress: Progress | None = None,
+    *,
+    written: WrittenRows | None = None,
 ) -> Manifest:
-    """The manifest of a session that is being finished. SessionDamaged if its rows are not those it promised."""
+    """The manifest of a session that is being finished. SessionDamaged if its rows are not those it promised.
+
+    Its rows are read, unless all of them were `written` by us: then the store says whether it holds these.
+    """
     sizes = backend.sizes(manifest.id)
     parts = stored_parts(backend, manifest.id, sizes)
-    made = count_rows(backend, manifest.id, manifest, parts, progress)
+    if written is not None:
+        made = written.count(manifest, parts, progress)
+    else:
+        made = count_rows(backend, manifest.id, manifest, parts, progress)
     if manifest.content not in ("", made.content):
         raise SessionDamaged(
             f"{backend.where(manifest.id)} has content {made.content[:16]}…, expected {manifest.content[:16]}…",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,6 +94,10 @@ class FaultyBackend:
         return self._inner.local
 
     @property
+    def row_sums(self) -> Callable[..., Any] | None:
+        return None if self._inner.row_sums is None else partial(self._call, "row_sums", self._inner.row_sums)
+
+    @property
     def happened(self) -> bool:
         """Whether the fault came to pass."""
         return self.calls > self._at
@@ -101,17 +105,15 @@ class FaultyBackend:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in CALLS:
             raise AttributeError(name)
-        method = getattr(self._inner, name)
+        return partial(self._call, name, getattr(self._inner, name))
 
-        def call(*args: Any, **named: Any) -> Any:
-            number, self.calls = self.calls, self.calls + 1
-            self.names.append(name)
-            gone = isinstance(self._fault, Killed) and number > self._at
-            if gone or (number == self._at and self._when == "before"):
-                raise self._fault
-            result = method(*args, **named)
-            if number == self._at:
-                raise self._fault
-            return result
-
-        return call
+    def _call(self, name: str, method: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        number, self.calls = self.calls, self.calls + 1
+        self.names.append(name)
+        gone = isinstance(self._fault, Killed) and number > self._at
+        if gone or (number == self._at and self._when == "before"):
+            raise self._fault
+        result = method(*args, **named)
+        if number == self._at:
+            raise self._fault
+        return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from kalshi_ray.core.tape import GapCause, Kind, Status
 from kalshi_ray.data.catalog import codec, open_backend
 from kalshi_ray.data.catalog.backend import LARGEST_CONTENT, PostgresBackend
 from kalshi_ray.data.catalog.codec import KEYS
+from kalshi_ray.data.catalog.link import Link
+from kalshi_ray.data.catalog.rows import Rows
 from kalshi_ray.data.copying import copy_session
 from kalshi_ray.data.pieces import MANIFEST, MARKETS_FILE, TRUTH_FILE, part_name
 from kalshi_ray.data.schema import MARKETS, TRUTH, UPDATES
@@ -133,6 +136,40 @@ def test_rows_that_somebody_changed_by_hand_are_damage(shared: PostgresBackend) 
     found = sql(shared, "SELECT number FROM kalshi_ray.sessions WHERE id = 'changed2'")[0]["number"]
     sql(shared, f"UPDATE kalshi_ray.updates_{found} SET price = price + 1 WHERE ordinal = 5")
     assert shared.checksum("changed2", PART) != entry.sha256
+
+
+def test_a_value_that_no_column_of_ours_holds_is_damage(shared: PostgresBackend) -> None:
+    shared.write_table("unfit", PART, [random_updates(50, markets=2, seed=3)], UPDATES)
+    sql(shared, "UPDATE kalshi_ray.updates SET kind = 300 WHERE session ="
+        " (SELECT number FROM kalshi_ray.sessions WHERE id = 'unfit');")  # fmt: skip
+    with pytest.raises(SessionDamaged, match=r"column kind has a value that does not fit"):
+        shared.read_table("unfit", PART, UPDATES)
+
+
+def test_a_session_that_is_deleted_while_it_is_read_is_gone_and_not_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = fresh_backend()
+    other = open_backend(f"{reader.url}")
+    table, looked_up = random_updates(50, markets=2, seed=3), Rows.numbers
+
+    async def overtaken(self: Rows, link: Link, session_id: str, name: str) -> tuple[int, int] | None:
+        found = await looked_up(self, link, session_id, name)
+        if act:
+            await asyncio.to_thread(act.pop())
+        return found
+
+    monkeypatch.setattr(Rows, "numbers", overtaken)
+    reader.write_table("s", PART, [table], UPDATES)
+    act = [lambda: other.remove_session("s")]
+    with pytest.raises(SessionDamaged, match=r"part-00000.parquet of session 's' .* is missing. If nobody deleted it"):
+        reader.read_table("s", PART, UPDATES)
+    reader.write_table("s", PART, [table], UPDATES)
+
+    def replace() -> None:
+        other.remove_session("s")
+        other.write_table("s", PART, [table.slice(20)], UPDATES)
+
+    act = [replace]
+    assert reader.read_table("s", PART, UPDATES).equals(table.slice(20))
 
 
 def test_two_of_a_hundred_markets_read_about_their_share() -> None:

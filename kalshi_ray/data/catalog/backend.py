@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,10 +15,12 @@ from kalshi_ray.data.catalog.link import Link
 from kalshi_ray.data.catalog.migrations import STEPS, Step, is_ready, make_ready, quoted
 from kalshi_ray.data.catalog.outline import HeldOutline, missing
 from kalshi_ray.data.catalog.rows import Entry, Holding, Rows
-from kalshi_ray.data.catalog.tables import PARTITIONED, StoredTable, is_table, stored_table
+from kalshi_ray.data.catalog.tables import PARTITIONED, StoredTable, is_table, stored_table, sum_parts
 from kalshi_ray.data.catalog.urls import Place
+from kalshi_ray.data.pieces import number_of
+from kalshi_ray.data.rowsum import RowSum
 from kalshi_ray.data.schema import FileEntry
-from kalshi_ray.errors import DataError, KalshiRayError, StoreDown
+from kalshi_ray.errors import DataError, KalshiRayError, SessionDamaged, StoreDown
 
 T = TypeVar("T")
 
@@ -57,6 +59,11 @@ class PostgresBackend:
     def outline(self, session_id: str | None = None) -> HeldOutline:
         """All sessions, or one, in one statement."""
         return HeldOutline(self.where, self._ask(lambda link: self._rows.outline(link, session_id), {}))
+
+    @property
+    def row_sums(self) -> Callable[[str, Sequence[str]], dict[str, RowSum]]:
+        """The server sums rows several times as fast as it sends them."""
+        return self._sum_rows
 
     def ids(self) -> list[str]:
         """Names of all sessions, sorted."""
@@ -177,11 +184,17 @@ class PostgresBackend:
         table, where = self._table(name, schema), self.where(session_id, name)
 
         async def work(link: Link) -> pa.Table | None:
-            async with link.transaction(reads_only=True):
-                found = await self._rows.numbers(link, session_id, name)
-                if found is None:
-                    return None
-                return await table.receive(link, self._home, *found, columns, markets, where)
+            try:
+                async with link.transaction(reads_only=True):
+                    found = await self._rows.numbers(link, session_id, name)
+                    if found is None:
+                        return None
+                    return await table.receive(link, self._home, *found, columns, markets, where)
+            except SessionDamaged:
+                # A partition that is dropped is gone for every transaction, also for those that began before.
+                if not link.is_ended and await self._rows.numbers(link, session_id, name) != found:
+                    raise ConnectionError(f"{where} was deleted meanwhile") from None  # looked for again
+                raise
 
         found = self._ask(work, None)
         if found is None:
@@ -197,6 +210,18 @@ class PostgresBackend:
         if found is None:
             raise missing(self.where(session_id, name))
         return found
+
+    def _sum_rows(self, session_id: str, names: Sequence[str]) -> dict[str, RowSum]:
+        parts = {number_of(name): name for name in names}
+
+        async def work(link: Link) -> dict[int, RowSum]:
+            async with link.transaction(reads_only=True):
+                number = await self._rows.number(link, session_id)
+                return {} if number is None else await sum_parts(link, self._home, number, list(parts))
+
+        nothing: dict[int, RowSum] = {}
+        found = self._ask(work, nothing)
+        return {name: found.get(number, RowSum(0, 0)) for number, name in parts.items()}
 
     def _put(self, session_id: str, name: str, content: bytes, *, is_new: bool) -> bool:
         """Write a document or a blob; False if it must be new and is not."""

@@ -33,6 +33,11 @@ class Link:
         """Whether nothing more can come over it."""
         return self._ended.done() or bool(self._connection.is_closed())
 
+    @property
+    def server_version(self) -> int:
+        """The first number of the server's version."""
+        return int(self._connection.get_server_version().major)
+
     def end(self) -> None:
         """Drop the connection at once; what was under way is rolled back by the server."""
         self._rest()
@@ -81,9 +86,9 @@ class Link:
         self._touch()
         return await self._connection.fetchrow(sql, *arguments)
 
-    async def rows(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+    async def rows(self, sql: str, *arguments: object, is_long: bool = False) -> list[asyncpg.Record]:
         """All rows."""
-        self._touch()
+        self._touch(_LONG if is_long else 1)
         found: list[asyncpg.Record] = await self._connection.fetch(sql, *arguments)
         return found
 
@@ -102,6 +107,8 @@ class Link:
         async def watched() -> AsyncIterator[bytes]:
             self._rest()
             async for chunk in chunks:
+                if self.is_ended:
+                    raise ConnectionResetError("the connection was lost")
                 self._touch()
                 yield chunk
                 self._rest()

@@ -54,4 +54,4 @@ class HeldOutline:
 
 def missing(where: str) -> SessionDamaged:
     """The error for a piece that ought to be there."""
-    return SessionDamaged(f"{where} is missing", remedy="Restore it from a backup")
+    return SessionDamaged(f"{where} is missing", remedy="If nobody deleted it, restore it from a backup")

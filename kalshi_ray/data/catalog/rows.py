@@ -78,6 +78,11 @@ class Rows:
         found: str | None = await link.value(sql, session_id, name)
         return found
 
+    async def number(self, link: Link, session_id: str) -> int | None:
+        """The session's number; None if there is none."""
+        number: int | None = await link.value(f"SELECT number FROM {self._home}.sessions WHERE id = $1", session_id)
+        return number
+
     async def numbers(self, link: Link, session_id: str, name: str) -> tuple[int, int] | None:
         """The session's number and the rows of one of its tables; None if there is none."""
         sql = f"SELECT p.session, p.rows FROM {self._joined} WHERE s.id = $1 AND p.name = $2 AND p.kind = 'table'"
