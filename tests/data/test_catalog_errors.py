@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import asyncpg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from kalshi_ray.data.catalog import open_backend
 from kalshi_ray.data.catalog.backend import PostgresBackend
+from kalshi_ray.data.catalog.status import read_status
 from kalshi_ray.data.pieces import MANIFEST, part_name
 from kalshi_ray.data.schema import UPDATES
 from kalshi_ray.errors import DataError, KalshiRayError, StoreDown, StoreFull, UsageError
@@ -133,10 +141,130 @@ def test_what_does_not_answer_is_down_after_the_patience_of_the_url() -> None:
 
 
 def test_a_server_that_wants_no_encryption_is_refused_where_the_url_demands_it() -> None:
-    url = f"postgresql://postgres@127.0.0.1:{server().port}/postgres?sslmode=require&{IN_VAIN}"
-    with pytest.raises(StoreDown) as caught:
+    url = f"postgresql://postgres@127.0.0.1:{server().port}/postgres?sslmode=require"
+    with pytest.raises(DataError) as caught:
         open_backend(url).ids()
-    one_line(caught, "SSL")
+    one_line(caught, "the server speaks no TLS, which the URL demands", "Leave sslmode out")
+    assert not isinstance(caught.value, StoreDown)  # it would be tried again, in vain
+
+
+def test_a_line_that_the_server_wants_encrypted_is_told_how_to_be() -> None:
+    database, rules = server().create_database(), server().data / "pg_hba.conf"
+    kept = rules.read_text()
+    try:
+        rules.write_text(f"host {database} all 127.0.0.1/32 reject\n{kept}")
+        server().sql("SELECT pg_reload_conf()")
+        backend = open_backend(server().url_of("postgres", PASSWORD, database))
+        with pytest.raises(DataError) as caught:
+            while True:  # until the server has read its rules
+                backend.ids()
+    finally:
+        rules.write_text(kept)
+        server().sql("SELECT pg_reload_conf()")
+    one_line(caught, "does not let role 'postgres' in: ", "no encryption. Try sslmode=require")
+
+
+def test_certificates_that_do_not_hold_are_told_at_once(tmp_path: Path) -> None:
+    key, certificate, other = (tmp_path / name for name in ("key.pem", "certificate.pem", "other.pem"))
+    make_certificate(key, certificate, "elsewhere")
+    make_certificate(tmp_path / "other.key", other, "another")
+    with tls_only(key, certificate) as port:
+        at = f"postgresql://user:s3cret@127.0.0.1:{port}/d"
+        for asked, words in {
+            f"sslmode=verify-ca&sslrootcert={other}": "Give its authority: sslrootcert=…",
+            f"sslmode=verify-full&sslrootcert={certificate}": "Name the host as its certificate does",
+        }.items():
+            with pytest.raises(DataError) as caught:
+                open_backend(f"{at}?{asked}").ids()
+            one_line(caught, "cannot be trusted", words)
+        with pytest.raises(UsageError) as refused:
+            open_backend(f"{at}?sslmode=verify-ca&sslrootcert={key}").ids()
+        one_line(refused, "a file of the URL cannot be used", "Give PEM files")
+
+
+def make_certificate(key: Path, certificate: Path, name: str) -> None:
+    """A certificate of its own making."""
+    made = ec.generate_private_key(ec.SECP256R1())
+    who, day = (
+        x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]),
+        datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
+    )
+    signed = (
+        x509.CertificateBuilder(who, who, made.public_key(), 1, day, day.replace(year=2120))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(made, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key.write_bytes(made.private_bytes(pem, *plain))
+    certificate.write_bytes(signed.public_bytes(pem))
+
+
+@contextmanager
+def tls_only(key: Path, certificate: Path) -> Iterator[int]:
+    """The port of a server that shows its certificate and says no more: the one of the tests is built without TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client, suppress(OSError):
+                client.recv(8)  # the request for TLS
+                client.sendall(b"S")
+                context.wrap_socket(client, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+
+def test_bounds_on_time_that_a_role_or_a_database_has_do_not_cut_a_call_short() -> None:
+    backend = fresh_backend(connect_timeout=1)
+    table = random_updates(60_000, markets=2, seed=2)
+    bounds = ["statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"]
+    bounds += ["transaction_timeout"] * bool(
+        server().sql("SELECT 1 FROM pg_settings WHERE name = 'transaction_timeout'")
+    )
+    for bound in bounds:
+        server().sql(f"ALTER DATABASE {backend.place.database} SET {bound} = '20ms';")
+    assert backend.write_table("s", PART, [table], UPDATES).rows == 60_000
+    assert backend.read_table("s", PART, UPDATES).equals(table)
+
+
+def test_a_server_that_can_only_be_read_is_read_and_named() -> None:
+    backend = fresh_backend()
+    backend.write_table("s", PART, [TABLE], UPDATES)
+    assert read_status(backend).can_write
+    server().sql(f"ALTER DATABASE {backend.place.database} SET default_transaction_read_only = on;")
+    backend.database.close()
+    assert backend.read_table("s", PART, UPDATES).equals(TABLE)
+    with pytest.raises(DataError) as caught:
+        backend.write("s", MANIFEST, b"{}")
+    one_line(caught, "can only be read", "Name the primary server")
+    status = read_status(backend)
+    assert status.can_read and not status.can_write
+
+
+def test_tables_that_are_dropped_under_a_program_are_named_and_then_there_is_nothing() -> None:
+    backend = fresh_backend()
+    backend.write_table("s", PART, [TABLE], UPDATES)
+    assert backend.ids() == ["s"]
+    dropped = "SET client_min_messages = error; DROP SCHEMA kalshi_ray CASCADE"
+    server().sql(dropped, database=backend.place.database)
+    with pytest.raises(DataError) as caught:
+        backend.ids()
+    one_line(caught, "no more what our tables were", 'relation "kalshi_ray.sessions" does not exist', "database status")
+    assert backend.ids() == []
 
 
 def test_an_authority_that_is_demanded_and_not_there_is_named_at_once() -> None:
@@ -165,7 +293,7 @@ def test_a_server_without_a_free_connection_is_waited_for() -> None:
     [
         ("53100", StoreFull, "no space left in postgresql://"),
         ("25006", DataError, "can only be read"),
-        ("57014", StoreDown, "somebody cancelled the call"),
+        ("57014", StoreDown, "the call was cancelled there"),
         ("22012", DataError, "SQLSTATE 22012"),
     ],
 )

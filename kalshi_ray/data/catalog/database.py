@@ -129,7 +129,16 @@ class Database:
         return link
 
     async def _greet(self, link: Link) -> None:
-        """Check the server and set what our promises need: a commit is on disk, and a lost client is noticed."""
+        """Set what our promises need, then check the server: a commit is on disk, and a lost client is noticed.
+
+        What bounds the time of a statement goes first: a role or a database may be given a few milliseconds.
+        """
+        await link.script(
+            f"SET statement_timeout = 0; SET lock_timeout = {int(LOCK_S * 1_000)};"
+            " SET idle_in_transaction_session_timeout = 60000; SET client_min_messages = warning;"
+            " SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;"
+            + (" SET transaction_timeout = 0;" if link.server_version >= 17 else "")
+        )
         server = await link.row(
             "SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,"
             " current_setting('server_encoding') AS encoding, current_setting('synchronous_commit') AS commits"
@@ -141,12 +150,8 @@ class Database:
             raise DataError(
                 f"{self.place} holds texts as {server['encoding']}", remedy="Create a database WITH ENCODING 'UTF8'"
             )
-        await link.script(
-            f"SET statement_timeout = 0; SET lock_timeout = {int(LOCK_S * 1_000)};"
-            " SET idle_in_transaction_session_timeout = 60000; SET client_min_messages = warning;"
-            " SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;"
-            + (" SET synchronous_commit = on;" if server["commits"] == "off" else "")
-        )
+        if server["commits"] == "off":
+            await link.script("SET synchronous_commit = on")
 
     async def _end_lost(self, link: Link) -> None:
         """Make sure that nothing is under way any more on connections that broke: then it can be looked up."""

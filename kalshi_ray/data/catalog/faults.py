@@ -24,6 +24,7 @@ _PASSING = {
     "57P03": "the server is starting or stopping",
     "57P05": "the connection was idle for too long",
     "25P03": "a transaction was idle for too long",
+    "25P04": "a transaction took longer than the server allows",
     "55P03": "somebody else holds a lock on the tables",
 }
 _DENIED = re.compile(r"permission denied for (?P<kind>[a-z ]+?) (?P<name>\S+)$")
@@ -48,7 +49,9 @@ def is_refusal(error: BaseException) -> bool:
     """Whether the server, or the way to it, said no."""
     if isinstance(error, asyncpg.PostgresError):
         return not is_passing(error)
-    return isinstance(error, asyncpg.ClientConfigurationError | ssl.SSLCertVerificationError)
+    if isinstance(error, ssl.SSLError) and error.library in ("X509", "PEM"):  # a file of ours
+        return True
+    return isinstance(error, asyncpg.ClientConfigurationError | ssl.SSLCertVerificationError) or _has_no_tls(error)
 
 
 def down(error: BaseException, place: Place, *, whole: bool = True) -> StoreDown:
@@ -63,8 +66,16 @@ def told(error: BaseException, place: Place) -> KalshiRayError:
     """The error for what does not pass by itself."""
     if isinstance(error, asyncpg.ClientConfigurationError):
         return UsageError(f"{place}: {_first_line(error)}", remedy="Correct the URL or the PG… variables")
+    if _has_no_tls(error):
+        remedy = "Leave sslmode out where the way to it can be trusted, or ask who runs it"
+        return DataError(f"{place}: the server speaks no TLS, which the URL demands", remedy=remedy)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        is_other = "mismatch" in error.verify_message
+        remedy = "Name the host as its certificate does" if is_other else "Give its authority: sslrootcert=…"
+        return DataError(f"{place} cannot be trusted: {error.verify_message}", remedy=remedy)
     if not isinstance(error, asyncpg.PostgresError):
-        return DataError(f"{place} cannot be trusted: {_first_line(error)}", remedy="Give its authority: sslrootcert=…")
+        remedy = "Give PEM files: sslrootcert, sslcert, sslkey"
+        return UsageError(f"{place}: a file of the URL cannot be used: {_first_line(error)}", remedy=remedy)
     state, user = error.sqlstate or "", f"role {place.user!r}" if place.user else "the role"
     if state == "28P01":
         return DataError(
@@ -72,7 +83,9 @@ def told(error: BaseException, place: Place) -> KalshiRayError:
             remedy="Correct it in the URL, in ~/.pgpass or PGPASSWORD",
         )
     if state.startswith("28"):
-        return DataError(f"{place} does not let {user} in: {_first_line(error)}", remedy="Ask who runs the server")
+        said = _first_line(error)
+        remedy = "Try sslmode=require, or ask who runs the server" if "no encryption" in said else "Ask who runs it"
+        return DataError(f"{place} does not let {user} in: {said}", remedy=remedy)
     if state == "3D000":
         return DataError(f"{place}: there is no database {place.database!r}", remedy=f"createdb {place.database}")
     if state == "53100":
@@ -82,10 +95,19 @@ def told(error: BaseException, place: Place) -> KalshiRayError:
     if state == "25006":
         return DataError(f"{place} can only be read: {_first_line(error)}", remedy="Name the primary server")
     if state == "57014":
-        return StoreDown(f"{place}: somebody cancelled the call: {_first_line(error)}", remedy=NOTHING_WRITTEN)
+        return StoreDown(f"{place}: the call was cancelled there: {_first_line(error)}", remedy=NOTHING_WRITTEN)
+    if state in ("42P01", "3F000", "42703"):
+        return DataError(
+            f"{place} has no more what our tables were: {_first_line(error)}",
+            remedy="Somebody dropped or changed them: see kalshi-ray database status, and restore a backup",
+        )
     if state in ("22021", "22P05"):
         return DataError(f"{place} cannot hold a text: {_first_line(error)}", remedy="Texts must be without NUL")
     return DataError(f"{place} refused: {_first_line(error)} (SQLSTATE {state})")
+
+
+def _has_no_tls(error: BaseException) -> bool:
+    return isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error)
 
 
 def _denied(error: asyncpg.PostgresError, place: Place, user: str) -> DataError:

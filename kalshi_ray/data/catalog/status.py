@@ -36,7 +36,10 @@ def read_status(backend: PostgresBackend) -> DatabaseStatus:
 
     async def work(link: Link) -> DatabaseStatus:
         found = await look(link, backend.place)
-        row = await link.row("SELECT current_setting('server_version') AS server, current_user::text AS role")
+        row = await link.row(
+            "SELECT current_setting('server_version') AS server, current_user::text AS role,"
+            " current_setting('transaction_read_only')::bool AS is_read_only"
+        )
         assert row is not None  # a SELECT without FROM has one row
         can_read, can_write = await _rights(link, backend, is_empty=found.version is None)
         status = DatabaseStatus(
@@ -48,7 +51,7 @@ def read_status(backend: PostgresBackend) -> DatabaseStatus:
             version=found.version,
             speaks=backend.speaks,
             can_read=can_read and not found.foreign,
-            can_write=can_write and not found.foreign,
+            can_write=can_write and not found.foreign and not row["is_read_only"],
             foreign=found.foreign,
         )
         return await _counted(link, backend, status) if found.version is not None and can_read else status
