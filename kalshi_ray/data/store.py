@@ -100,14 +100,13 @@ class SessionStore:
     def list(self) -> list[SessionSummary]:
         """Every session, finished or not, by name. Reads no rows."""
         look = self._backend.outline()
-        found = {session_id: look.sizes(session_id) for session_id in look.ids()}
-        there = set(found) if all(found.values()) else set(self.ids())  # a folder may have lost one meanwhile
-        return [_summary(look, session_id, sizes) for session_id, sizes in found.items() if session_id in there]
+        found = [_summary(look, session_id) for session_id in look.ids()]
+        there = {one.id for one in found} if all(one.bytes for one in found) else set(self.ids())
+        return [one for one in found if one.bytes or one.id in there]  # without those that are gone meanwhile
 
     def summary(self, session_id: str) -> SessionSummary:
         """State of one session, without reading its rows. UnknownName if there is none."""
-        look = self._look(session_id)
-        return _summary(look, session_id, look.sizes(session_id))
+        return _summary(self._look(session_id), session_id)
 
     def open(self, session_id: str) -> Session:
         """A finished session. UnknownName, SessionUnfinished or SessionDamaged if it is not one."""
@@ -307,16 +306,19 @@ def _held(sizes: dict[str, int]) -> set[str]:
     return {name for name in sizes if name != LOCK and not is_litter(name)}
 
 
-def _summary(look: Outline, session_id: str, sizes: dict[str, int]) -> SessionSummary:
-    try:
-        if MANIFEST not in sizes:
-            return _unfinished(look, session_id, sizes)
-        manifest = read_manifest(look, session_id)
-        check_pieces(look, session_id, manifest, sizes)
-    except SessionDamaged as error:
-        rows = _countable_rows(look, session_id, sizes)
-        return _line(session_id, sizes, "damaged", rows, None, str(error))
-    return _line(session_id, sizes, "finished", manifest.updates, manifest, "")
+def _summary(look: Outline, session_id: str) -> SessionSummary:
+    sizes: dict[str, int] | None = None
+    while sizes != (sizes := look.sizes(session_id)):  # what changes while we look at it, we look at again
+        try:
+            if MANIFEST not in sizes:
+                return _unfinished(look, session_id, sizes)
+            manifest = read_manifest(look, session_id)
+            check_pieces(look, session_id, manifest, sizes)
+        except SessionDamaged as error:
+            problem = str(error)
+        else:
+            return _line(session_id, sizes, "finished", manifest.updates, manifest, "")
+    return _line(session_id, sizes, "damaged", _countable_rows(look, session_id, sizes), None, problem)
 
 
 def _unfinished(look: Outline, session_id: str, sizes: dict[str, int]) -> SessionSummary:

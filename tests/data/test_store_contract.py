@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -400,3 +402,26 @@ def test_a_session_that_could_not_be_begun_is_begun_again(store: SessionStore) -
         store.resume("s")
     store.writer("s", manifest=draft()).discard()
     assert store.ids() == []
+
+
+def test_a_list_while_sessions_come_and_go_never_calls_one_damaged(store: SessionStore) -> None:
+    """What is deleted, or finished, between two looks at it is looked at again."""
+    over = threading.Event()
+    seen: set[tuple[str, str]] = set()
+
+    def look() -> None:
+        while not over.is_set():
+            seen.update((one.state, one.problem) for one in store.list())
+
+    written(store, random_updates(5, markets=1, seed=1), [], market_table("A"), "stays")
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look) for _ in range(2)]
+        try:
+            for seed in range(12):
+                written(store, random_updates(20, markets=1, seed=seed), [10], market_table("A"), f"s{seed % 2}")
+                store.delete(f"s{seed % 2}", expected_rows=20)
+        finally:
+            over.set()
+        for one in looking:
+            one.result(20)
+    assert {state for state, _ in seen} <= {"finished", "writing", "unfinished"} and ("finished", "") in seen
