@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from kalshi_ray.cli.options import AsJson, ConfigFile, load_settings, settings_command
+from kalshi_ray.cli.options import AsJson, ConfigFile, Duration, load_settings, settings_command
 from kalshi_ray.cli.output import emit_json, note, progress_bar, say
-from kalshi_ray.errors import ConfigError, UsageError
+from kalshi_ray.cli.simulate_files import ReadyPlace, keys_folder, stoppable
+from kalshi_ray.errors import ConfigError, NothingToDo, UsageError
 
 if TYPE_CHECKING:
     from kalshi_ray.cli.settings import Settings
@@ -47,11 +44,9 @@ def simulate(
     faults: Annotated[str, typer.Option("--faults", metavar="SEED|FILE", help="Faults by seed, or a plan.")] = "",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="On 127.0.0.1; 0: any free one.")] = 0,
     ready_file: Annotated[
-        Path | None, typer.Option("--ready-file", help="Written once it serves: addresses, keys, markets.")
+        Path | None, typer.Option("--ready-file", help="There while it serves: addresses, keys, markets.")
     ] = None,
-    duration: Annotated[float | None, typer.Option("--duration", min=0, help="Seconds to serve; else to SIGTERM.")] = (
-        None
-    ),
+    duration: Duration = None,
     keys: Annotated[
         Path | None, typer.Option("--keys", help="Folder for the private keys; without one they go at the end.")
     ] = None,
@@ -67,13 +62,14 @@ def simulate(
     Example: kalshi-ray simulate --accounts 3 --faults 7 --duration 600 --ready-file simulator.json
     """
     settings: Settings = load_settings(ctx, config, first=[] if session else ON_THE_SPOT).value
+    from kalshi_ray.exchange.loopback import require_free_port
     from kalshi_ray.exchange.sim_server import SimulatorServer, run
     from kalshi_ray.exchange.simulator.limits import limits_of
 
     limits_of(tier)  # refuses what is no tier before anything takes long
     plan = _plan(faults) if faults else None
-    _check_folder(ready_file)
-    with _folder(keys) as folder:
+    require_free_port(port)
+    with stoppable(), ReadyPlace(ready_file) as place, keys_folder(keys) as folder:
         pack, listed = _flow(settings, session)
         surface, told = _surface(
             settings, pack, listed, speed=None if step else speed, accounts=accounts, dollars=dollars, plan=plan,
@@ -82,16 +78,10 @@ def simulate(
 
         def announce(server: SimulatorServer) -> None:
             ready = _ready(server, told, session or SYNTHETIC)
-            if ready_file is not None:
-                _write_whole(ready_file, msgspec.json.encode(ready))
+            place.write(msgspec.json.encode(ready))
             _announce(ready, plan, step=step, as_json=as_json)
 
         run(SimulatorServer(surface, port=port), duration_s=duration, when_ready=announce)
-
-
-def _check_folder(ready_file: Path | None) -> None:
-    if ready_file is not None and not ready_file.absolute().parent.is_dir():
-        raise UsageError(f"the folder of {ready_file} does not exist", remedy="Make it first")
 
 
 def _plan(text: str) -> FaultPlan:
@@ -121,7 +111,11 @@ def _flow(settings: Settings, session: str) -> tuple[ViewPack, list[Listed]]:
             from kalshi_ray.data.store import open_store
 
             opened = open_store(settings.places.store).open(session)
-            return build_pack(opened, progress=progress), opened.markets().to_pylist()
+            try:
+                return build_pack(opened, progress=progress), opened.markets().to_pylist()
+            except NothingToDo as problem:
+                said = f"session {session!r} has no market with an update: there is nothing to serve"
+                raise UsageError(said, remedy="Choose another --session") from problem
         from kalshi_ray.data.schema import Manifest
         from kalshi_ray.data.synthetic.session import run, start
 
@@ -158,35 +152,13 @@ def _surface(
     return surface, told
 
 
-@contextmanager
-def _folder(keys: Path | None) -> Iterator[Path]:
-    """The folder of the keys, for the owner alone; one that nobody named is removed at the end."""
-    if keys is not None:
-        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield keys.absolute()
-        return
-    made = Path(tempfile.mkdtemp(prefix="kalshi-ray-keys-"))
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
 def _ready(server: SimulatorServer, accounts: list[dict[str, str]], session: str) -> dict[str, Any]:
     """Where it serves, and for whom: what the ready file holds."""
     markets = list(server.surface.exchange.markets_by_ticker)
-    return {"rest": server.rest, "ws": server.stream, "accounts": accounts, "session": session, "markets": markets}
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as problem:
-        partial.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {problem.strerror}") from problem
+    return {
+        "rest": server.rest, "ws": server.stream, "accounts": accounts, "session": session, "markets": markets,
+        "pid": os.getpid(),
+    }  # fmt: skip
 
 
 def _announce(ready: dict[str, Any], plan: FaultPlan | None, *, step: bool, as_json: bool) -> None:

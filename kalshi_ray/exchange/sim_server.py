@@ -7,6 +7,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
 
 import h11
@@ -17,6 +18,7 @@ from websockets.server import ServerProtocol
 
 from kalshi_ray import telemetry
 from kalshi_ray.core.units import SECOND
+from kalshi_ray.exchange.loopback import HOST, port_refused
 from kalshi_ray.exchange.simulator.rest_api import ROOT
 from kalshi_ray.exchange.simulator.rest_api_call import Delivery, Response, refused
 from kalshi_ray.exchange.simulator.stream import PATH
@@ -26,7 +28,6 @@ from kalshi_ray.exchange.simulator.surface import Surface
 from kalshi_ray.wire.refusals import refusal, write_error
 from kalshi_ray.wire.trading import Refused
 
-HOST = "127.0.0.1"
 HEARTBEAT_S = 10.0
 MOST_BODY_BYTES = 8 * 1024 * 1024
 LINGER_S = 2.0  # for the other side to read what was said last before the line is cut
@@ -46,6 +47,7 @@ class SimulatorServer:
         self.requested_port = port
         self.streams: dict[Connection, None] = {}
         self.connections: dict[Connection, None] = {}
+        self.is_deserted = asyncio.Event()  # set as the last connection goes
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -54,12 +56,15 @@ class SimulatorServer:
     async def start(self) -> None:
         """Bind to loopback and serve."""
         self._loop = loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), HOST, self.requested_port)
+        try:
+            self._server = await loop.create_server(lambda: Connection(self), HOST, self.requested_port)
+        except OSError as problem:
+            raise port_refused(self.requested_port, problem) from problem
         self._heart = loop.call_later(HEARTBEAT_S, self._beat)
         self.pump()
 
     async def stop(self) -> None:
-        """Close the port and every connection."""
+        """Close the port and every connection; who does not read what was said last is not waited for long."""
         for handle in (self._timer, self._heart):
             if handle:
                 handle.cancel()
@@ -67,6 +72,12 @@ class SimulatorServer:
             self._server.close()
         for connection in list(self.connections):
             connection.say_goodbye()
+        if self.connections:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.is_deserted.wait(), LINGER_S)
+        for connection in list(self.connections):
+            connection.cut()
+        await asyncio.sleep(0)  # in which those that were cut go
         if self._server:
             await self._server.wait_closed()
 
@@ -149,11 +160,14 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         transport.set_write_buffer_limits(high=WRITE_BUFFER)
         self.server.connections[self] = None
+        self.server.is_deserted.clear()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The other side is gone."""
         self.server.connections.pop(self, None)
         self.server.streams.pop(self, None)
+        if not self.server.connections:
+            self.server.is_deserted.set()
         if self._session:
             self.server.surface.stream.close(self._session)
             self._session = None
@@ -200,6 +214,10 @@ class Connection(asyncio.Protocol):
             self._socket.send_close(1001, "the simulator stops")
             self._write_socket()
         self._transport.close()
+
+    def cut(self) -> None:
+        """End at once; what was not read is lost."""
+        self._transport.abort()
 
     # -- HTTP
 
@@ -347,7 +365,8 @@ async def serve_until_stopped(
 ) -> None:
     """Serve until SIGTERM, Ctrl-C, or the end of the duration."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
         loop.add_signal_handler(number, stopped.set)
     try:
         await server.start()
@@ -357,9 +376,10 @@ async def serve_until_stopped(
         except TimeoutError:
             return
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
         await server.stop()
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
 
 
 def run(

@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from kalshi_ray.core.units import CENT, CONTRACT, Side
+from kalshi_ray.exchange import sim_server
 from kalshi_ray.exchange.simulator.faults import FaultPlan, Faults
 from kalshi_ray.exchange.simulator.flow import FlowDelta
 from kalshi_ray.exchange.simulator.replay import Pace, Replay
@@ -235,6 +237,25 @@ def test_a_reader_that_stops_reading_is_told_so_and_no_memory_grows() -> None:
         assert frames[-1]["msg"]["code"] == 25
         numbers = [frame["seq"] for frame in frames]
         assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) < 60_000
+
+
+def test_a_client_that_does_not_read_its_answers_does_not_keep_the_server_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was said last is waited for a moment, and no longer."""
+    monkeypatch.setattr(sim_server, "LINGER_S", 0.1)
+    with socket.socket() as deaf, serving(make_surface(time.time_ns())) as served:
+        deaf.connect(("127.0.0.1", served.server.port))
+        deaf.setblocking(False)
+        asked = f"GET {BASE}/markets HTTP/1.1\r\nhost: x\r\n\r\n".encode() * 100
+
+        def is_full() -> bool:
+            with suppress(BlockingIOError):
+                deaf.send(asked)
+            return any(one._transport.get_write_buffer_size() for one in served.server.connections)
+
+        _wait_until(is_full)
+    assert not served.server.connections
 
 
 def _wait_until(done: Any) -> None:
