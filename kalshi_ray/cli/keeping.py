@@ -169,7 +169,12 @@ def unlock(
     if host is None:
         owner = store.owner(session)
         if owner is None:
-            raise NothingToDo(f"nobody writes session {session!r}")
+            raise NothingToDo(f"nobody writes session {session!r}: there is no lock to be taken")
+        if owner.is_dead:
+            raise NothingToDo(
+                f"{owner} is dead, and its lock needs no taking",
+                remedy=f"Finish the session with kalshi-ray sessions recover {session}, or go on with what wrote it",
+            )
         raise UsageError(
             f"session {session!r} is being written by {owner}",
             remedy=f"If that process is gone for certain, confirm with --host '{owner.host}'",

@@ -20,6 +20,8 @@ LAG_BOUNDS_S = (
 )  # fmt: skip
 _BOUNDS_NS = np.array([round(bound * SECOND) for bound in LAG_BOUNDS_S], np.int64)
 LEFT = "left"
+# Of a collector: silence is for imports.
+CAUSES = (*(cause.name.lower() for cause in GapCause if cause != GapCause.SILENCE), LEFT)
 _TIMED = (Kind.DELTA, Kind.TRADE)  # what the exchange sends at once
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,16 @@ def test_unlock_names_the_writer_and_wants_its_machine(store: SessionStore, say:
     assert "not on 'collector-1'" in say("unlock", "far", "--host", "collector-1", code=2)
     assert "took the lock of far from process 7 on collector-2" in say("unlock", "far", "--host", "collector-2")
     assert store.owner("far") is None
+
+
+def test_the_lock_of_a_dead_process_of_this_machine_needs_no_taking(
+    store: SessionStore, say: Callable[..., str]
+) -> None:
+    store.writer("here", manifest=draft()).close()
+    gone = Owner(host=socket.gethostname(), pid=2**22 + 1, birth=5, since="2026-01-05T15:00")
+    store.backend.create("here", "writer.lock", msgspec.json.encode(gone))
+    told = say("unlock", "here", code=2)
+    assert "is dead, and its lock needs no taking" in told and "sessions recover here" in told
 
 
 def test_list_shows_frames_apart(store: SessionStore, say: Callable[..., str], answer: Answer) -> None:

@@ -178,7 +178,7 @@ def check_metrics(scraped: str, seen: list[Status]) -> None:
     """What was scraped is one of the statuses."""
     samples = [one for family in text_string_to_metric_families(scraped) for one in family.samples]
     found = {(one.name.removeprefix("kalshi_ray_collect_"), *one.labels.values()): one.value for one in samples}
-    (status,) = [one for one in seen if one.at_ns / SECOND == found["status_time_seconds",]]
+    (status,) = [one for one in seen if one.at_ns / SECOND == found["status_timestamp_seconds",]]
     assert {kind: found["rows_total", kind] for kind in status.rows} == status.rows
     assert {name: found["frames_total", name] for name in status.frames} == status.frames
     assert found["signals_total", "taken"] == 2 and found["signals_total", "refused"] == 1

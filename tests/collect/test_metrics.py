@@ -58,20 +58,22 @@ def test_a_scrape_says_what_the_status_says(port: int) -> None:
         found = scraped(port)
     expected = {
         "frames_total market": 500, "frames_total lifecycle": 7, "rows_total delta": 400, "gaps_total reconnect": 2,
+        "gaps_total sequence": 0, "gaps_total recorder": 0, "gaps_total left": 0,
         "unknown_frames_total weather": 3, "signals_total taken": 8, "signals_total refused": 1,
         "markets open": 10, "markets closed": 2, "markets joining": 3, "markets settled": 4, "markets left": 1,
         "books_known": 9, "books_unknown": 1, "store_up": 0, "disk_up": 1, "parts_stored": 5, "segments_waiting": 2,
-        "last_frame_age_seconds": 2, "last_sync_age_seconds": 1, "start_time_seconds": T0 / SECOND,
+        "last_frame_timestamp_seconds": STATUS.frame_ns / SECOND, "status_timestamp_seconds": STATUS.at_ns / SECOND,
+        "last_sync_timestamp_seconds": STATUS.synced_ns / SECOND, "start_time_seconds": T0 / SECOND,
         "lag_seconds_count": STATUS.lags.count, "lag_seconds_sum": 5, "lag_seconds_bucket 0.001": 6,
         "session_info simulated live ./data": 1,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
 
 
-def test_what_never_happened_has_no_age(port: int) -> None:
+def test_what_never_happened_has_no_time(port: int) -> None:
     with serving_metrics(port) as tell:
         tell(msgspec.structs.replace(STATUS, frame_ns=0, synced_ns=0))
-        assert not [name for name in scraped(port) if "age" in name]
+        assert not [name for name in scraped(port) if "last_" in name]
 
 
 def test_a_scrape_always_shows_the_last_status(port: int) -> None:

@@ -65,7 +65,7 @@ class ExchangeListing:
         if not (settings.tickers or settings.series or settings.events or settings.discover):
             raise ConfigError(
                 "universe names no market",
-                remedy="Set universe.tickers, universe.series, universe.events, or universe.discover = true",
+                remedy="Give --tickers, --series, --events or --discover, or set universe.tickers and the like",
             )
         named = await self.refresh(tuple(dict.fromkeys(settings.tickers)))
         if named.failed:

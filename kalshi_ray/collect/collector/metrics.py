@@ -19,7 +19,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from kalshi_ray.collect.status import Status
-from kalshi_ray.collect.tallies import LAG_BOUNDS_S
+from kalshi_ray.collect.tallies import CAUSES, LAG_BOUNDS_S
 from kalshi_ray.core.units import SECOND
 from kalshi_ray.errors import ConfigError
 
@@ -40,7 +40,8 @@ COUNTERS: tuple[tuple[str, str, Number], ...] = (
 LABELLED_COUNTERS: tuple[tuple[str, str, str, Labelled], ...] = (
     ("frames", "Frames received, by what they came over.", "channel", lambda s: s.frames),
     ("rows", "Rows recorded, by kind.", "kind", lambda s: s.rows),
-    ("gaps", "Gap rows recorded, by cause.", "cause", lambda s: s.gaps),
+    # A cause stands there before it happens: the first one would be no increase otherwise.
+    ("gaps", "Gap rows recorded, by cause.", "cause", lambda s: dict.fromkeys(CAUSES, 0) | dict(s.gaps)),
     ("unknown_frames", "Frames of types that are not read, by type; they are kept raw.", "type",
      lambda s: s.unknown_frames),
     ("signals", "External values, by what became of them.", "outcome",
@@ -52,7 +53,7 @@ GAUGES: tuple[tuple[str, str, Number], ...] = (
     ("connections", "Connections to the exchange that there should be.", lambda s: s.connections),
     ("connections_up", "Connections to the exchange that there are.", lambda s: s.connections_up),
     ("pending_bytes", "Received and not on the disk yet.", lambda s: s.pending_bytes),
-    ("pending_bytes_limit", "What may be pending before the exchange is made to wait.",
+    ("pending_limit_bytes", "What may be pending before the exchange is made to wait.",
      lambda s: s.most_pending_bytes),
     ("spool_bytes", "On the disk and not in the store yet.", lambda s: s.spool_bytes),
     ("segments_waiting", "Sealed segments of the spool that are not in the store yet.", lambda s: s.segments),
@@ -64,11 +65,13 @@ GAUGES: tuple[tuple[str, str, Number], ...] = (
     ("disk_free_bytes", "Left on the disk of the spool.", lambda s: s.disk_free_bytes),
     ("resident_memory_bytes", "Memory of the collector's process.", lambda s: s.memory_bytes),
     ("start_time_seconds", "When the collector started, since the epoch.", lambda s: s.started_ns / SECOND),
-    ("status_time_seconds", "When these figures were taken, since the epoch.", lambda s: s.at_ns / SECOND),
+    ("status_timestamp_seconds", "When these figures were taken, since the epoch.", lambda s: s.at_ns / SECOND),
 )  # fmt: skip
-AGES: tuple[tuple[str, str, Callable[[Status], int]], ...] = (
-    ("last_frame_age_seconds", "Since a frame came; absent before the first.", lambda s: s.frame_ns),
-    ("last_sync_age_seconds", "Since what had come was safe on the disk; absent before the first.",
+# Times rather than ages: an age would stand still with the collector that it tells of.
+MOMENTS: tuple[tuple[str, str, Callable[[Status], int]], ...] = (
+    ("last_frame_timestamp_seconds", "When a frame came last, since the epoch; absent before the first.",
+     lambda s: s.frame_ns),
+    ("last_sync_timestamp_seconds", "When what had come was safe on the disk, since the epoch; absent before that.",
      lambda s: s.synced_ns),
 )  # fmt: skip
 
@@ -86,10 +89,10 @@ def families_of(status: Status) -> Iterator[Metric]:
         yield counter
     for name, what, number in GAUGES:
         yield GaugeMetricFamily(PREFIX + name, what, float(number(status)))
-    for name, what, moment in AGES:
+    for name, what, moment in MOMENTS:
         gauge = GaugeMetricFamily(PREFIX + name, what)
-        if (age := status.age_s(moment(status))) is not None:
-            gauge.add_metric([], age)
+        if at_ns := moment(status):
+            gauge.add_metric([], at_ns / SECOND)
         yield gauge
     yield _markets(status)
     yield _lags(status)

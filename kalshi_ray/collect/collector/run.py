@@ -95,11 +95,13 @@ async def record(
     address, signer = opened(plan.exchange)
     if signer is None:
         raise AuthenticationFailed(
-            "recording needs a key, for public channels too", remedy="Set exchange.key_id and a private key"
+            "recording needs a key, for public channels too",
+            remedy="Set exchange.key_id, and exchange.private_key_file or the variable KALSHI_PRIVATE_KEY",
         )
     check_room(plan.collect.shards)
     async with AsyncExitStack() as open_ones:
         tell_metrics = open_ones.enter_context(serving_metrics(plan.collect.metrics_port))
+        plan = await asyncio.to_thread(_as_before, plan, store)
         requester = await open_ones.enter_async_context(Requester(address, signer, plan.exchange, random.Random()))
         listing = ExchangeListing(requester)
         found = await _chosen(plan, store, listing)
@@ -114,6 +116,16 @@ async def record(
             why = await collector.record(stop, collector.desk.listen(address, signer, plan.exchange))
             manifest = await collector.finish()
         return Ended(manifest=manifest, status=collector.told_last(), why=why)
+
+
+def _as_before(plan: Plan, store: SessionStore) -> Plan:
+    """Where nobody says what to record, that which an earlier life of the session was told to."""
+    if plan.universe != UniverseSettings() or plan.session not in store.ids():
+        return plan
+    before = store.summary(plan.session).manifest
+    if before is None or "universe" not in before.origin:
+        return plan
+    return msgspec.structs.replace(plan, universe=msgspec.convert(before.origin["universe"], UniverseSettings))
 
 
 async def _chosen(plan: Plan, store: SessionStore, listing: ExchangeListing) -> Found:
