@@ -10,6 +10,7 @@ import pytest
 
 from kalshi_ray.data.catalog.backend import PostgresBackend
 from kalshi_ray.data.pieces import MANIFEST, part_name
+from kalshi_ray.data.schema import UPDATES
 from kalshi_ray.data.store import SessionStore
 from tests.data.postgres import fresh_backend, server
 from tests.data.samples import draft, market_table, random_updates, write_session
@@ -116,3 +117,14 @@ def test_the_outline_says_what_the_pieces_say(tmp_path: Path) -> None:
             assert one.ids() == [name] and one.sizes(name) == look.sizes(name)
         assert look.read("s00", MANIFEST) == backend.read("s00", MANIFEST)
         assert backend.outline("nobody").ids() == []
+
+
+def test_a_part_is_one_transaction_once_its_session_has_a_place(
+    statements: Callable[[PostgresBackend], Counted],
+) -> None:
+    backend, table = fresh_backend(), random_updates(20, markets=2, seed=1)
+    count = statements(backend)
+    first = count(lambda: backend.write_table("s", part_name(0), [table], UPDATES))
+    later = count(lambda: backend.write_table("s", part_name(1), [table], UPDATES))
+    assert [line for line in first if line.startswith("CREATE TABLE")] != []
+    assert len([line for line in later if line.startswith("COMMIT")]) == 1

@@ -143,17 +143,18 @@ class PostgresBackend:
 
         async def work(link: Link) -> FileEntry:
             await make_ready(link, self.place, self.steps)
-            async with link.transaction():
-                number = await self._rows.begin_or_make(link, session_id, Holding.ROWS)
-                await table.prepare(link, self._home, number)
-            async with link.transaction():
-                if await self._rows.begin(link, session_id, Holding.ROWS) != number:
-                    raise ConnectionError("the session was deleted meanwhile")  # done again, it is begun again
-                if await self._rows.holds(link, number, name):
-                    await table.clear(link, self._home, number)
-                written = await table.send(link, self._home, number, source.begin())
-                await self._rows.enter(link, number, Entry(name, "table", written), call)
-            return written
+            while True:
+                async with link.transaction():
+                    number = await self._rows.begin(link, session_id, Holding.ROWS)
+                    if number is not None and await table.has_room(link, self._home, number):
+                        if await self._rows.holds(link, number, name):
+                            await table.clear(link, self._home, number)
+                        written = await table.send(link, self._home, number, source.begin())
+                        await self._rows.enter(link, number, Entry(name, "table", written), call)
+                        return written
+                async with link.transaction():  # its own: whoever reads other sessions must not wait for our rows
+                    number = await self._rows.begin_or_make(link, session_id, Holding.ROWS)
+                    await table.prepare(link, self._home, number)
 
         async def settled(link: Link) -> FileEntry:
             written = await self._rows.written_by(link, session_id, name, call)

@@ -28,6 +28,9 @@ class StoredTable(Protocol):
 
     schema: pa.Schema
 
+    async def has_room(self, link: Link, home: str, number: int) -> bool:
+        """Whether there is a place for its rows."""
+
     async def prepare(self, link: Link, home: str, number: int) -> None:
         """Make room for it, in a transaction of its own."""
 
@@ -75,6 +78,10 @@ class MarketRowsTable:
 
     schema = MARKETS
 
+    async def has_room(self, link: Link, home: str, number: int) -> bool:
+        """There always is."""
+        return True
+
     async def prepare(self, link: Link, home: str, number: int) -> None:
         """There is room."""
 
@@ -118,10 +125,14 @@ class PartOfRows:
         self.schema = schema
         self._table, self._part = table, part
 
+    async def has_room(self, link: Link, home: str, number: int) -> bool:
+        """Whether the partition is there, which is made and attached in one transaction."""
+        return await link.value("SELECT to_regclass($1)", f"{home}.{self._table}_{number}") is not None
+
     async def prepare(self, link: Link, home: str, number: int) -> None:
         """Make the partition. Attached afterwards, so that nobody who reads other sessions has to wait."""
         own = f"{home}.{self._table}_{number}"
-        if await link.value("SELECT to_regclass($1)", own) is None:
+        if not await self.has_room(link, home, number):
             await link.script(
                 f"CREATE TABLE {own} (LIKE {home}.{self._table} INCLUDING ALL);"
                 f"ALTER TABLE {home}.{self._table} ATTACH PARTITION {own} FOR VALUES IN ({number})"
