@@ -347,7 +347,7 @@ def _kind_name(kind: Any) -> str:
     inner, optional = _without_none(kind)
     origin = typing.get_origin(inner)
     if origin is typing.Literal:
-        text = "one of " + ", ".join(map(str, typing.get_args(inner)))
+        text = "one of " + ", ".join(str(one) or '""' for one in typing.get_args(inner))
     elif origin in (list, tuple, set, frozenset):
         items = [_kind_name(k) for k in typing.get_args(inner) if k is not Ellipsis]
         text = f"list of {', '.join(dict.fromkeys(items))}"

@@ -99,7 +99,7 @@ def check_store(store: SessionStore) -> None:
 
 
 def check_work(folder: Path, told: str) -> None:
-    assert "Findings in monday" in told and "suitable markets      24" in told
+    assert "updates checked" in told and "suitable markets      24" in told
     assert (folder / "runs" / "first" / "bundle").is_dir()
     assert not list(folder.glob("**/spool/*"))
     report = msgspec.json.decode((folder / "reports" / "first" / "report.json").read_bytes())

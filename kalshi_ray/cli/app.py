@@ -30,7 +30,7 @@ from kalshi_ray.cli import (
     walk_forward,
 )
 from kalshi_ray.cli.output import note
-from kalshi_ray.cli.process import INTERRUPTED, silence
+from kalshi_ray.cli.process import INTERRUPTED
 from kalshi_ray.errors import KalshiRayError, UsageError
 
 app = typer.Typer(
@@ -89,11 +89,9 @@ def run(arguments: Sequence[str]) -> int:
         note(f"error: {problem}")
         return problem.exit_code
     except BrokenPipeError:  # the reader has seen enough
-        silence(sys.stdout)
         return 0
     except Exception as problem:  # the last line of defence: nothing above it can act on a fault of ours
         if _is_unwritten(problem):
-            silence(sys.stdout)
             note(f"error: standard output cannot be written: {problem.strerror}. Give it a place with room")
         else:
             _report_fault(problem, debug="--debug" in line)

@@ -28,7 +28,7 @@ def whole_process(arguments: Sequence[str]) -> int:
     return code
 
 
-def silence(stream: TextIO) -> None:
+def _silence(stream: TextIO) -> None:
     """Send what is still written to a stream nowhere: nobody reads it, or there is no room for it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
@@ -47,4 +47,4 @@ def _let_go(stream: TextIO) -> None:
     try:
         stream.flush()
     except OSError:  # it was told already, where there is somebody to tell
-        silence(stream)
+        _silence(stream)

@@ -94,12 +94,14 @@ def validate(ctx: typer.Context, session: SessionId, config: ConfigFile = None, 
             )
             for f in report.findings
         ]
-        show(table(f"Findings in {session}", ("", "check", "count", "what", "where first"), rows, right=("count",)))
+        if rows:
+            show(table(f"Findings in {session}", ("", "check", "count", "what", "where first"), rows, right=("count",)))
+        findings = f"{counted(len(rows), 'kind')} of findings" if rows else "nothing is wrong with them"
         causes = ", ".join(f"{rows:,} by {cause}" for cause, rows in report.gaps.items())
         say(f"gaps: {causes or 'none'}; books unknown for {report.unknown_s / 3600:,.1f} h, summed over markets")
         if report.lag_ms:
             say("receipt after the exchange: " + ", ".join(f"{name} {ms:,} ms" for name, ms in report.lag_ms.items()))
-        say(f"{report.updates:,} updates checked; {counted(len(report.findings), 'kind')} of findings")
+        say(f"{report.updates:,} updates checked; {findings}")
     if not report.is_valid:
         names = ", ".join(f.name for f in report.findings if f.severity == "error")
         raise SessionDamaged(f"session {session} has errors: {names}", remedy="The table above says where")

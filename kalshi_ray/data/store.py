@@ -35,7 +35,8 @@ from kalshi_ray.errors import (
     UsageError,
 )
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+LONGEST_ID = 128
+_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_ID - 1}}}")
 
 State = Literal["finished", "writing", "unfinished", "damaged"]
 
@@ -124,7 +125,12 @@ class SessionStore:
         SessionBusy while another process writes it, SessionUnfinished if one died, UsageError if it exists.
         """
         if not _ID.fullmatch(session_id):
-            raise UsageError(f"{session_id!r} is no session name", remedy="Use letters, digits, dot, dash, underscore")
+            shown = session_id if len(session_id) <= LONGEST_ID else f"{session_id[:LONGEST_ID]}…"
+            raise UsageError(
+                f"{shown!r} is no session name",
+                remedy=f"Use up to {LONGEST_ID} letters, digits, dots, dashes and underscores, "
+                "a letter or a digit first",
+            )
         if manifest.files or manifest.updates:
             raise UsageError("the manifest of a new session has counts", remedy="They are computed from the rows")
         created = manifest.created or self._now().isoformat(timespec="seconds")

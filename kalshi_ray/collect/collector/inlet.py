@@ -219,7 +219,11 @@ class FileTail:
                 self._files.append(known)
             elif known is not self._files[-1]:  # it is back
                 self._files.append(self._files.pop(self._files.index(known)))
-        except FileNotFoundError:
+        except FileNotFoundError as problem:
+            if not from_start and not self.path.absolute().parent.is_dir():
+                raise ConfigError(
+                    f"there is no folder for {self.path}", remedy="Make it, or choose another collect.signal_file"
+                ) from problem
             return
         except OSError as problem:
             trouble = f"cannot read {self.path}: {problem.strerror}"

@@ -60,8 +60,11 @@ class ExchangeListing:
 
     # -- choosing
 
-    async def choose(self, settings: UniverseSettings) -> Found:
-        """The markets to record. UsageError with all names that do not exist; NothingToDo where none is left."""
+    async def choose(self, settings: UniverseSettings, *, knows_all: bool = True) -> Found:
+        """The markets to record. NothingToDo where none is left; NotListed with all names that do not exist.
+
+        `knows_all`: none may have gone since they were named.
+        """
         if not (settings.tickers or settings.series or settings.events or settings.discover):
             raise ConfigError(
                 "universe names no market",
@@ -72,7 +75,10 @@ class ExchangeListing:
             raise ExchangeDown(next(iter(named.failed.values())))
         unknown = [Unknown("ticker", ticker) for ticker in named.unlisted] + await self._unknown(settings)
         if unknown:
-            raise await unknown_error(self._requester, unknown)
+            problem = await unknown_error(self._requester, unknown)
+            if knows_all:
+                raise problem
+            telemetry.warning("collect.not_listed", problem=str(problem))
         found = await self._search(settings, named.markets)
         self.passing = (*PASSING, AuthenticationFailed)
         if not found.named and not found.others:

@@ -24,7 +24,11 @@ class Unknown(NamedTuple):
     name: str
 
 
-async def unknown_error(requester: Requester, unknown: Sequence[Unknown]) -> UsageError:
+class NotListed(UsageError):
+    """The exchange lists nothing of some of the names."""
+
+
+async def unknown_error(requester: Requester, unknown: Sequence[Unknown]) -> NotListed:
     """One error for all of them. Hints are left out where the exchange does not answer."""
     names, said = _Names(requester), []
     for at, one in enumerate(unknown):
@@ -33,7 +37,7 @@ async def unknown_error(requester: Requester, unknown: Sequence[Unknown]) -> Usa
             with contextlib.suppress(ExchangeError, WireError):
                 hint = await names.hint(one)
         said.append(f"{one.kind} {one.name!r}{hint}")
-    return UsageError(
+    return NotListed(
         f"the exchange does not list {'; '.join(said)}",
         remedy="Correct the names; markets that settled long ago are in the exchange's archive alone",
     )

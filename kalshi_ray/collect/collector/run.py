@@ -28,6 +28,7 @@ from kalshi_ray.collect.collector.fleet import Fleet, ShardLost, check_room
 from kalshi_ray.collect.collector.inlet import Inlets, Taker
 from kalshi_ray.collect.collector.listing import ExchangeListing
 from kalshi_ray.collect.collector.metrics import serving_metrics
+from kalshi_ray.collect.collector.naming import NotListed
 from kalshi_ray.collect.collector.shard import Taken
 from kalshi_ray.collect.collector.watch import Watch
 from kalshi_ray.collect.collector.writing import Writing
@@ -129,13 +130,17 @@ def _as_before(plan: Plan, store: SessionStore) -> Plan:
 
 
 async def _chosen(plan: Plan, store: SessionStore, listing: ExchangeListing) -> Found:
-    """The markets to record; none are needed where an earlier life of the session left some."""
+    """The markets to record. An earlier life of the session may have left some: then none are needed, and what was
+    named may have gone from the exchange meanwhile."""
     try:
         return await listing.choose(plan.universe)
+    except (NothingToDo, NotListed):
+        if plan.session not in await asyncio.to_thread(store.ids):
+            raise
+    try:
+        return await listing.choose(plan.universe, knows_all=False)
     except NothingToDo:
-        if plan.session in await asyncio.to_thread(store.ids):
-            return Found()
-        raise
+        return Found()
 
 
 def spool_folder(settings: CollectSettings, store: SessionStore, session: str) -> Path:
