@@ -212,6 +212,8 @@ def open_files(url: str) -> Files:
     except (pa.ArrowException, ValueError, OSError) as error:
         shown, said = without_password(url), str(error).replace(url, without_password(url))
         raise UsageError(f"cannot open {shown!r}: {said}", remedy=KINDS) from error
+    if not base.strip("/"):
+        raise UsageError(f"the store {without_password(url)!r} names no bucket or folder", remedy=KINDS)
     return Files(filesystem, base)
 
 

@@ -58,6 +58,7 @@ def left_in(folder: Path) -> list[str]:
         ("collect s --discover --categories Weather", 2, ["Weather"]),
         ("collect s --discover --min-volume 1e9", 2, ["no market to record", "universe.min_volume"]),
         ("collect s --tickers KXA-26-T1 --store ftp://nowhere/x", 2, ["ftp://nowhere/x"]),
+        ("collect s --tickers KXA-26-T1 --store s3://", 2, ["'s3://' names no bucket"]),
         ("collect s --tickers KXA-26-T1 --store file.txt", 2, ["file.txt"]),
         ("collect ../s --tickers KXA-26-T1", 2, ["'../s' is no session name", "up to 128 letters"]),
         (f"collect {300 * 's'} --tickers KXA-26-T1", 2, ["…' is no session name", "up to 128 letters"]),
