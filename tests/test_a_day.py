@@ -18,6 +18,7 @@ import pytest
 
 from kalshi_ray.collect.rebuild import compare_with_raw
 from kalshi_ray.data.store import SessionStore, open_store
+from kalshi_ray.exchange.warm import warm_feed
 from tests.test_docs import ROOT
 
 PAGE = ROOT / "docs" / "collecting.md"
@@ -71,6 +72,7 @@ class Day:
 @pytest.fixture(scope="module")
 def days(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Day]]:
     """A day on each kind of store, both at once: most of it is waiting."""
+    warm_feed()  # or the exchange would be over before a collector of a busy machine had compiled its own
     begun, environment = {}, pytest.MonkeyPatch()
     for name in [name for name in os.environ if name == "DATABASE_URL" or name.startswith("KALSHI_RAY_")]:
         environment.delenv(name)

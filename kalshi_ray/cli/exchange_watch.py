@@ -47,6 +47,7 @@ def watch(
     from kalshi_ray.exchange.client import Stream, run
     from kalshi_ray.exchange.feed import Feed
     from kalshi_ray.exchange.feed_settings import plan_connections
+    from kalshi_ray.exchange.warm import warm_feed
     from kalshi_ray.wire import bodies, requests
 
     settings = settings_of(ctx, config).exchange
@@ -59,6 +60,7 @@ def watch(
             await exchange.ask(requests.get_market(ticker), bodies.read_market)
         feeds = [Feed(tickers=share) for share in shares]
         ladders = Ladders(feeds, depth)
+        warm_feed()
         async with Stream(exchange.address, exchange.signer, settings, feeds, random.Random()) as stream:
             until = time.monotonic() + settings.timeout_s + (duration or 0.0)
             is_there = False

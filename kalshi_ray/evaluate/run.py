@@ -223,7 +223,7 @@ class _Player:
         import ray
 
         if not ray.is_initialized():
-            ray.init(num_cpus=self._workers, include_dashboard=False, log_to_driver=False)
+            ray.init(address="local", num_cpus=self._workers, include_dashboard=False, log_to_driver=False)
             self._started_ray = True
         if self._shared is None:
             self._shared = ray.put(self._work)

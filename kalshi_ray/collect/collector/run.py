@@ -43,6 +43,7 @@ from kalshi_ray.data.store import SessionStore
 from kalshi_ray.errors import AuthenticationFailed, DataError, NothingToDo
 from kalshi_ray.exchange.client import Requester, opened
 from kalshi_ray.exchange.settings import ExchangeSettings
+from kalshi_ray.exchange.warm import warm_feed
 
 TAKE_S = 0.25
 REPORT_S = 0.5
@@ -100,6 +101,7 @@ async def record(
             remedy="Set exchange.key_id, and exchange.private_key_file or the variable KALSHI_PRIVATE_KEY",
         )
     check_room(plan.collect.shards)
+    await asyncio.to_thread(warm_feed)
     async with AsyncExitStack() as open_ones:
         tell_metrics = open_ones.enter_context(serving_metrics(plan.collect.metrics_port))
         plan = await asyncio.to_thread(_as_before, plan, store)

@@ -25,6 +25,7 @@ from kalshi_ray.core.units import SECOND
 from kalshi_ray.exchange.client import Stream, opened
 from kalshi_ray.exchange.feed_settings import FeedSettings
 from kalshi_ray.exchange.settings import ExchangeSettings
+from kalshi_ray.exchange.warm import warm_feed
 from kalshi_ray.wire.commands import Channel
 
 WAITING_LISTS = 4  # of blocks that a stream holds beside what waits here
@@ -89,6 +90,7 @@ class Shard:
 
     async def open(self, number: int, numbers: Mapping[str, int], at_ns: int) -> None:
         """Begin a line with these markets, ticker to number in the session. None of its times is before `at_ns`."""
+        await asyncio.to_thread(warm_feed)  # in an actor on another machine nobody did yet
         line = BookLine(
             number,
             feed_settings(self._collect),
