@@ -19,7 +19,8 @@ from kalshi_ray.train.settings import TrainSettings
 from kalshi_ray.train.sources import MarketSource
 
 ENOUGH = 0.6
-SEEDS = (1, 2, 3)
+SEEDS = tuple(range(1, 13))  # steps to get there scatter threefold between seeds, whoever trains
+SLOW_SEEDS = SEEDS[:3]  # of who takes minutes
 STEPS = 1_000_000  # that the ramp and the schedules are laid out for
 LOOK_EVERY = 16_384  # steps
 PATIENCE = 8.0  # times our own seconds, and at least a minute: then a peer has not got there
@@ -110,7 +111,8 @@ def races() -> tuple[list[Stopwatch], list[Stopwatch], list[Stopwatch]]:
             found[0].append(ours(seed))
             limit = max(LEAST_S, PATIENCE * found[0][-1].spent)
             found[1].append(maskable(FAST, seed, limit))
-            found[2].append(maskable(DOCUMENTS, seed, limit))
+            if seed in SLOW_SEEDS:
+                found[2].append(maskable(DOCUMENTS, seed, limit))
     return found
 
 

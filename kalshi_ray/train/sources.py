@@ -123,6 +123,10 @@ class MarketSource:
     ratings: tuple[float, ...] | None = None  # of each of `views`, for samplers that go by one (`train.curricula`)
     sessions: tuple[Recorded, ...] = ()  # that the pack is joined from; none: it is one session
 
+    def __deepcopy__(self, _: Any) -> MarketSource:
+        """Itself: it never changes, and RLlib copies its configuration at every iteration."""
+        return self
+
     def make(self, rows: int, seed: int) -> MarketVectorEnv:
         """`rows` fresh rows whose draws depend on `seed` alone."""
         pack = self._views_of()

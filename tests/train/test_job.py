@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,11 @@ def test_the_masked_rows_carry_the_mask_beside_the_observation(source: MarketSou
 def test_markets_that_are_not_in_the_pack_are_refused(source: MarketSource) -> None:
     with pytest.raises(NothingToDo, match="1 markets to train on, of 12"):
         MarketSource(pack=source.pack, settings=ENV, views=(99,)).make(1, 0)
+
+
+def test_a_configuration_that_is_copied_copies_no_market(source: MarketSource) -> None:
+    copied = copy.deepcopy({"source": source})["source"]
+    assert copied.pack is source.pack and copied.views is source.views
 
 
 def test_a_run_is_named_by_time_preset_and_seed() -> None:
