@@ -23,7 +23,7 @@ AT_ONCE = 6  # collectors
 
 def test_without_faults_every_change_and_every_print_is_there_once_and_the_totals_are_exact(tmp_path: Path) -> None:
     store, seen = open_store(str(tmp_path / "store")), list[Status]()
-    with Venue(tmp_path, flow_of(1, 1_500, pauses=0.01), delay_s=0.5) as venue:
+    with Venue(tmp_path, flow_of(1, 1_500, pauses=0.01), delay_s=2.0) as venue:
         ended = record(venue.plan("s"), store, venue.is_quiet, seen)
     session = store.open("s")
     counts = check(session, venue)

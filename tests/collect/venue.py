@@ -40,6 +40,7 @@ from kalshi_ray.exchange.simulator.replay import Pace, Replay, Timed
 from kalshi_ray.exchange.simulator.settings import MarketTerms
 from kalshi_ray.exchange.simulator.stream_settings import StreamSettings
 from kalshi_ray.exchange.simulator.surface import Surface
+from kalshi_ray.exchange.warm import warm_feed
 from kalshi_ray.wire.messages import BookDelta, MarketChange, RecorderRow, Trade
 from tests.collect.plans import mixed_plan
 from tests.exchange.keys import ed25519_key, pem_of
@@ -111,6 +112,7 @@ class Venue:
         stream: StreamSettings | None = None,
     ) -> None:
         """The flow begins after a delay."""
+        warm_feed()  # or the delay would pass with it
         self.folder, self.tickers = folder, tickers
         self.exchange, auth = LoggedExchange(seed=faults.seed if faults else 1), Auth()
         self.account = self.exchange.create_account(1_000)

@@ -74,6 +74,7 @@ class Shard:
     """Lines by number. Made anywhere, used within one event loop. It reads the key where it runs, never over Ray."""
 
     def __init__(self, exchange: ExchangeSettings, collect: CollectSettings, since_ns: int) -> None:
+        warm_feed()  # in an actor on another machine nobody did yet
         self._address, self._signer = opened(exchange)
         # What a stream keeps of its own would not be counted here.
         self._exchange = msgspec.structs.replace(exchange, buffered_frames=WAITING_LISTS)
@@ -90,7 +91,6 @@ class Shard:
 
     async def open(self, number: int, numbers: Mapping[str, int], at_ns: int) -> None:
         """Begin a line with these markets, ticker to number in the session. None of its times is before `at_ns`."""
-        await asyncio.to_thread(warm_feed)  # in an actor on another machine nobody did yet
         line = BookLine(
             number,
             feed_settings(self._collect),

@@ -131,7 +131,7 @@ class Watch:
             lags=tallies.lags,
             unknown_frames={n.removeprefix(UNKNOWN_TYPE): c for n, c in counts.items() if n.startswith(UNKNOWN_TYPE)},
             broken_frames=counts["broken frames"],
-            clock_jumps=max(self._clock.jumps, *(tally.clock_jumps for tally in (self._gone, *shards)), 0),
+            clock_jumps=max(self._clock.jumps, *(tally.clock_jumps for tally in (self._gone, *shards))),
             rows=tallies.rows,
             gaps=tallies.gaps,
             signals=self._taker.taken,
