@@ -274,6 +274,9 @@ from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import open_store
 from tests.collect.spooling import MARKETS, block_at
 
+def say(*words):  # at once: a line that is killed half said would run into the next one
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
 def collect(folder, number):
     settings = CollectSettings(raw=True, part_rows=1000)
     manifest = Manifest(id="s", source="collect")
@@ -285,7 +288,7 @@ def collect(folder, number):
     while True:
         keeper.append([block_at(range(at, at + 50), number, line)])
         at, number = at + 50, number + 50
-        print("appended", number, flush=True)
+        say("appended", number)
         if number % 500 == 0:
             keeper.spool.sync()
         if keeper.spool.ready_rows >= 1000:
@@ -295,38 +298,38 @@ def collect(folder, number):
 for line in sys.stdin:
     child = os.fork()
     if not child:
-        print("born", os.getpid(), flush=True)
+        say("born", os.getpid())
         collect(Path(sys.argv[1]), int(line))
-    print("died", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+    say("died", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
 def lives(folder: Path, chance: random.Random, count: int) -> list[tuple[int, int]]:
     """Let one collector after the other append rows and kill it; the numbers that each said it had appended."""
-    nursery = subprocess.Popen(
+    first, promised = 0, []
+    with subprocess.Popen(
         [sys.executable, "-c", NURSERY, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert nursery.stdin is not None and nursery.stdout is not None
-    first, promised = 0, []
-    for _ in range(count):
-        nursery.stdin.write(f"{first}\n")
-        nursery.stdin.flush()
-        child, last, patience = 0, first, chance.randint(1, 120)
-        while (said := nursery.stdout.readline().split())[0] != "died":
-            child, last = (int(said[1]), last) if said[0] == "born" else (child, int(said[1]))
-            patience -= 1
-            if patience == 0:
-                os.kill(child, signal.SIGKILL)
-        assert int(said[1]) == -signal.SIGKILL
-        promised.append((first, last))
-        first = last + 100  # a block more may have been written than was said
-    nursery.stdin.close()
-    assert nursery.wait() == 0
+    ) as nursery:
+        assert nursery.stdin is not None and nursery.stdout is not None
+        for _ in range(count):
+            nursery.stdin.write(f"{first}\n")
+            nursery.stdin.flush()
+            child, last, patience = 0, first, chance.randint(1, 120)
+            while (said := nursery.stdout.readline().split())[0] != "died":
+                word, number = said
+                child, last = (int(number), last) if word == "born" else (child, int(number))
+                patience -= 1
+                if patience == 0:
+                    os.kill(child, signal.SIGKILL)
+            assert int(said[1]) == -signal.SIGKILL
+            promised.append((first, last))
+            first = last + 100  # a block more may have been written than was said
+    assert nursery.returncode == 0
     return promised
 
 
