@@ -51,21 +51,21 @@ def recover(
 
 def place_note(summary: SessionSummary) -> str:
     """Where what a collector had not brought into the store is; nothing where there is nothing of the kind."""
-    from kalshi_ray.collect.remainder import is_on_this_machine, place_in
+    from kalshi_ray.collect.remainder import place_in
 
     place = place_in(summary)
     if not place.host or summary.state == "writing":
         return ""
     if place.is_here:
         return f"What is not in the store waits in {place.folder}"
-    if is_on_this_machine(place):
+    if place.is_on_this_machine:
         return f"Its spool {place.folder} is gone, and with it what was not in the store"
     return f"What is not in the store waits in {place.folder} on {place.host}: go on there"
 
 
 def _waiting(store: SessionStore, session: str, *, without_spool: bool) -> Remainder | None:
     """What lies in the spool of a session. UsageError where that is not here, and was not given up."""
-    from kalshi_ray.collect.remainder import is_on_this_machine, place_in, remainder_of
+    from kalshi_ray.collect.remainder import place_in, remainder_of
 
     summary = store.summary(session)
     place = place_in(summary)
@@ -74,7 +74,7 @@ def _waiting(store: SessionStore, session: str, *, without_spool: bool) -> Remai
     if not place.is_here and not without_spool:
         where = f"{place.folder} on this machine is gone"
         remedy = "--without-spool finishes the session with what the store has"
-        if not is_on_this_machine(place):
+        if not place.is_on_this_machine:
             where = f"{place.folder} is on {place.host}"
             remedy = f"Recover it there, or give that up: {remedy}"
         raise UsageError(f"the spool of session {session!r} with what is not in the store, {where}", remedy=remedy)

@@ -219,7 +219,7 @@ class Keeper:
             return True
 
     def finish(self) -> Manifest:
-        """Seal, drain and commit, then remove the spool. The same call may be made again after StoreDown or StoreFull.
+        """Seal, drain, and commit, which removes the spool. After StoreDown or StoreFull the same call goes on.
 
         A line that is still open ends with the session; in a gap only where the others went on without it.
         """
@@ -235,11 +235,9 @@ class Keeper:
             with self._storing:
                 if not self._is_told:  # not again: a commit that failed may have given the lock back
                     self._tell(self.facts, {})
-                    origin = self._writer.manifest.origin
-                    self._writer.describe(origin={key: value for key, value in origin.items() if key != SPOOL})
                     self._is_told = True
-                self._committed = self._writer.commit()
-        self.spool.remove()
+                origin = {key: value for key, value in self._writer.manifest.origin.items() if key != SPOOL}
+                self._committed = self._writer.commit(origin=origin, settle=self.spool.remove)
         return self._committed
 
     def discard(self) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from kalshi_ray.collect.disk import Disk
 from kalshi_ray.collect.facts import Facts, market_rows
 from kalshi_ray.collect.segment import Head, Identity, rows_number
 from kalshi_ray.collect.spool import Spool
 from kalshi_ray.collect.told import Told
-from kalshi_ray.data.pieces import part_name
+from kalshi_ray.data.manifest import read_manifest
+from kalshi_ray.data.owner import Owner, is_this_machine
+from kalshi_ray.data.pieces import DRAFT, part_name
 from kalshi_ray.data.recording import rows_of
 from kalshi_ray.data.schema import UPDATES, Manifest
 from kalshi_ray.data.store import SessionStore
@@ -27,6 +29,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where the rest of an unfinished session lies, and how far the store has it."""
 
     host: str = ""  # empty: it has none
+    machine: str = ""  # tells machines of one name apart; empty unknown
     folder: str = ""
     until_ns: int = 0  # rows before this time are in the store
     next_line: int = 1
@@ -34,7 +37,12 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_here(self) -> bool:
         """Whether a spool lies there, on this machine."""
-        return self.host == socket.gethostname() and holds_spool(Path(self.folder))
+        return self.is_on_this_machine and holds_spool(Path(self.folder))
+
+    @property
+    def is_on_this_machine(self) -> bool:
+        """Whether it lies on this machine, or did before somebody removed it."""
+        return is_this_machine(self.host, self.machine)
 
 
 def place_of(manifest: Manifest) -> Place:
@@ -45,9 +53,17 @@ def place_of(manifest: Manifest) -> Place:
         raise SessionDamaged(f"the draft of session {manifest.id!r} names no spool: {error}") from error
 
 
+def place_in_draft(store: SessionStore, session_id: str) -> Place:
+    """Where the spool lies of a session that is not finished, or whose writer died before it had removed it."""
+    if DRAFT not in store.backend.sizes(session_id):
+        return Place()
+    return place_of(read_manifest(store.backend, session_id, DRAFT))
+
+
 def put_place(folder: Path, until_ns: int, next_line: int) -> dict[str, Any]:
     """What the origin of a session says of its spool."""
-    place = Place(host=socket.gethostname(), folder=str(folder), until_ns=until_ns, next_line=next_line)
+    here = Owner.this()
+    place = Place(host=here.host, machine=here.machine, folder=str(folder), until_ns=until_ns, next_line=next_line)
     return {SPOOL: msgspec.to_builtins(place)}
 
 
@@ -69,7 +85,7 @@ def open_spool(store: SessionStore, writer: SessionWriter, folder: Path, disk: D
         raise UsageError(
             f"session {writer.id!r} is of source {manifest.source!r}, expected 'collect'", remedy="Choose another name"
         )
-    stored = _stored(writer)
+    stored = facts_of(writer.market_table, manifest)
     told = b"" if holds_spool(folder) else _told(store, writer).encode()
     head = Head(
         identity=identity_of(store, manifest),
@@ -100,12 +116,12 @@ def open_spool(store: SessionStore, writer: SessionWriter, folder: Path, disk: D
     return spool
 
 
-def _stored(writer: SessionWriter) -> Facts:
+def facts_of(markets: pa.Table, manifest: Manifest) -> Facts:
     """The facts that the store has."""
     return Facts(
-        markets=market_rows(writer.market_table),
-        grids=tuple(tuple((start, end, step) for start, end, step in grid) for grid in writer.manifest.grids),
-        signals=tuple(writer.manifest.signals),
+        markets=market_rows(markets),
+        grids=tuple(tuple((start, end, step) for start, end, step in grid) for grid in manifest.grids),
+        signals=tuple(manifest.signals),
     )
 
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from kalshi_ray.collect.keeper import Keeper
-from kalshi_ray.collect.pairing import Place, holds_spool, identity_of, place_of
-from kalshi_ray.collect.segment import Head
+from kalshi_ray.collect.pairing import holds_spool, place_in_draft
+from kalshi_ray.collect.remnants import drop_remnant
 from kalshi_ray.collect.settings import CollectSettings
-from kalshi_ray.collect.spool import Spool
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import SessionStore
-from kalshi_ray.errors import DataError, NothingToDo, UsageError
+from kalshi_ray.errors import NothingToDo, UsageError
 
 
 def recover_session(store: SessionStore, session_id: str, *, without_spool: bool = False) -> Manifest:
     """Finish any session whose writer died: with its spool if it has one, else with what the store has.
 
+    Of one that died after the session was finished, what it had not removed yet is removed.
+
     UsageError where the spool is on another machine or gone, unless it is given up by `without_spool`.
     """
-    summary = store.summary(session_id)
-    place = Place() if summary.manifest is None else place_of(summary.manifest)
-    if without_spool or not place.host:
+    is_finished = store.summary(session_id).state == "finished"
+    place = place_in_draft(store, session_id)
+    if is_finished and place.is_on_this_machine and not without_spool:
+        return drop_remnant(store, session_id, Path(place.folder))
+    if is_finished or without_spool or not place.host:
         return store.recover(session_id)
     if not place.is_here:
         raise UsageError(
@@ -40,7 +43,7 @@ def recover(store: SessionStore, session_id: str, spool_folder: Path) -> Manifes
         raise NothingToDo(f"{spool_folder} holds no spool", remedy="Recover the session from the store alone")
     summary = store.summary(session_id)
     if summary.state == "finished":
-        return _drop_remnant(store, session_id, spool_folder)
+        return drop_remnant(store, session_id, spool_folder)
     nothing = Manifest(id=session_id, source="collect")  # the session is there: it is not told what it is
     keeps_raw = summary.raw_bytes > 0 or any(one.stat().st_size for one in spool_folder.glob("*.jsonl.zst"))
     keeper = Keeper(store, session_id, spool_folder, nothing, CollectSettings(raw=keeps_raw))
@@ -50,18 +53,3 @@ def recover(store: SessionStore, session_id: str, spool_folder: Path) -> Manifes
         return keeper.finish()
     finally:
         keeper.close()
-
-
-def _drop_remnant(store: SessionStore, session_id: str, folder: Path) -> Manifest:
-    """The crash came after the manifest: the spool of a finished session goes, if nothing is in it."""
-    manifest = store.open(session_id).manifest
-    spool = Spool.open(folder, Head(identity=identity_of(store, manifest), number=0))
-    rows = spool.rows + sum(rows for rows, _ in spool.waiting.values())
-    if rows:
-        spool.close()
-        raise DataError(
-            f"session {session_id!r} is finished, and {folder} holds {rows:,} rows that are not in it",
-            remedy="Nothing was removed; delete the folder if they may be lost",
-        )
-    spool.remove()
-    return manifest

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 
 import msgspec
 
-from kalshi_ray.collect.pairing import Place, identity_of, place_of
+from kalshi_ray.collect.pairing import Place, identity_of, place_in_draft, place_of
+from kalshi_ray.collect.remnants import clear_finished
 from kalshi_ray.collect.repair import Repair
 from kalshi_ray.collect.segment import Head
 from kalshi_ray.collect.spool import Spool
@@ -31,11 +31,6 @@ def place_in(summary: SessionSummary) -> Place:
     return Place() if is_over or summary.manifest is None else place_of(summary.manifest)
 
 
-def is_on_this_machine(place: Place) -> bool:
-    """Whether a spool lies on this machine, or did before somebody removed it."""
-    return place.host == socket.gethostname()
-
-
 def remainder_of(store: SessionStore, session_id: str) -> Remainder | None:
     """Look into the spool of a session, which is repaired on the way; None if it has none on this machine.
 
@@ -56,6 +51,9 @@ def delete_session(store: SessionStore, session_id: str, *, expected_rows: int) 
 
     `expected_rows` must be the number of updates in the store and in the spool together.
     """
+    place = place_in_draft(store, session_id)
+    if place.is_on_this_machine and store.summary(session_id).state == "finished":
+        clear_finished(store, session_id, Path(place.folder))
     spool = _spool_of(store, session_id)
     if spool is None:
         return store.delete(session_id, expected_rows=expected_rows)
@@ -67,11 +65,10 @@ def delete_session(store: SessionStore, session_id: str, *, expected_rows: int) 
                 "nothing was deleted",
                 remedy=f"Give {stored + waiting} to delete it",
             )
+        return store.delete(session_id, expected_rows=stored, first=spool.remove)
     except KalshiRayError:
         spool.close()
         raise
-    spool.remove()
-    return store.delete(session_id, expected_rows=stored)
 
 
 def _rows_waiting(store: SessionStore, session_id: str, spool: Spool) -> int:

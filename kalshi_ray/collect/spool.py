@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalshi_ray.collect.block import Block
-from kalshi_ray.collect.disk import Disk
+from kalshi_ray.collect.disk import Disk, is_litter
 from kalshi_ray.collect.facts import Facts
 from kalshi_ray.collect.journal import HEADER_BYTES, LAST_OF_LINE, BlockKind, Content, header_of
 from kalshi_ray.collect.repair import Found, Repair, find_segments, read_last, seal_of
@@ -34,6 +34,7 @@ from kalshi_ray.collect.segment import (
     begin_segment,
     late_rows,
     raw_file,
+    raw_number,
     read_segment,
     rows_file,
 )
@@ -57,6 +58,7 @@ class Spool:
         self._has_moved = False  # a line came further without rows, and nobody wrote it yet
         self._is_torn = False  # behind the mark there may be half a block
         self._is_suspect = False  # a sync failed: what it was about has to be written again
+        self._is_removed = False
         self._waiting: dict[int, tuple[int, int]] = {}  # rows and bytes by sealed segment
         numbers = find_segments(disk, head.identity)
         if numbers:
@@ -244,7 +246,9 @@ class Spool:
             self._disk.close()
 
     def remove(self) -> None:
-        """Remove the spool, which is in the store as a whole."""
+        """Remove the spool, which is in the store as a whole. Once more, and there is nothing."""
+        if self._is_removed:
+            return
         with self._disk.saying(""):
             # Each journal before its raw lines, and for certain: without it, they are litter. The last one goes last,
             # and before it its raw lines if there are none: as long as anything is left, it is still known as a spool.
@@ -253,7 +257,7 @@ class Spool:
                 self._disk.remove(rows_file(number))
             self._disk.sync_names()
             for name in self._disk.names():
-                if name not in last:
+                if name not in last and (raw_number(name) is not None or is_litter(name)):
                     self._disk.remove(name)
             if not self._segment.mark.raw:
                 self._disk.remove(raw_file(self.number))
@@ -261,6 +265,7 @@ class Spool:
             self._disk.sync_names()
             self._disk.remove(raw_file(self.number))
             self._disk.leave()
+        self._is_removed = True
 
     def _check_sealed(self, number: int) -> None:
         if number not in self._waiting:

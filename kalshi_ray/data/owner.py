@@ -37,14 +37,14 @@ class Owner(msgspec.Struct, frozen=True):
             pid=os.getpid(),
             birth=_birth(os.getpid()),
             since=since,
-            machine=_machine(),
+            machine=machine_mark(),
             boot=_read(_BOOT),
         )
 
     @property
     def is_here(self) -> bool:
         """Whether it is a process of this machine, and can be asked whether it lives."""
-        return self.host == socket.gethostname() and _agree(self.machine, _machine())
+        return is_this_machine(self.host, self.machine)
 
     @property
     def is_dead(self) -> bool:
@@ -133,7 +133,12 @@ def release(backend: Backend, session_id: str, mine: bytes) -> None:
         backend.remove_session(session_id)
 
 
-def _machine() -> str:
+def is_this_machine(host: str, machine: str) -> bool:
+    """Whether a name, and the mark that tells machines of one name apart, are of the machine that we are on."""
+    return host == socket.gethostname() and _agree(machine, machine_mark())
+
+
+def machine_mark() -> str:
     """Which machine this is, without giving its secret number away; empty where the system does not say."""
     number = _read(_MACHINE)
     return hashlib.sha256(f"kalshi_ray {number}".encode()).hexdigest()[:16] if number else ""

@@ -199,8 +199,11 @@ class SessionStore:
         """What a session holds, counted from its rows, whatever a manifest says. UnknownName if there is none."""
         return self._count(self._look(session_id), session_id)
 
-    def delete(self, session_id: str, *, expected_rows: int) -> Census:
-        """Delete a session for good. `expected_rows` must be the number of updates counted in its parts."""
+    def delete(self, session_id: str, *, expected_rows: int, first: Callable[[], None] = lambda: None) -> Census:
+        """Delete a session for good. `expected_rows` must be the number of updates counted in its parts.
+
+        `first` is done before, once it is certain that the session goes.
+        """
         self._sizes(session_id)
         try:
             lock = self._claim(session_id)
@@ -213,6 +216,7 @@ class SessionStore:
                     f"session {session_id!r} holds {held.rows:,} updates, not {expected_rows:,}: nothing was deleted",
                     remedy=f"Give {held.rows} to delete it",
                 )
+            first()
         except KalshiRayError:
             release(self._backend, session_id, lock)
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from kalshi_ray.data.manifest import COMPUTED, count_rows, read_manifest
-from kalshi_ray.data.pieces import LOCK, MANIFEST, MARKETS_FILE, TRUTH_FILE, parts_among
+from kalshi_ray.data.pieces import DRAFT, LOCK, MANIFEST, MARKETS_FILE, TRUTH_FILE, parts_among
 from kalshi_ray.data.schema import MARKETS, TRUTH, UPDATES, FileEntry, Manifest
 from kalshi_ray.data.session import Session
 from kalshi_ray.data.store import SessionStore, State
@@ -61,7 +61,7 @@ def verify_session(store: SessionStore, session_id: str, progress: Progress | No
         updates=counted.updates if counted else 0,
         content=counted.content if counted else "",
         problems=problems,
-        notes=[f"{name} is no part of the session ({sizes[name]:,} bytes)" for name in _foreign(manifest, sizes)],
+        notes=[_note_of(session_id, name, sizes[name]) for name in _foreign(manifest, sizes)],
     )
 
 
@@ -112,6 +112,12 @@ def _check_counts(
         for name in COMPUTED
         if getattr(manifest, name) != getattr(counted, name)
     ]
+
+
+def _note_of(session_id: str, name: str, size: int) -> str:
+    if name == DRAFT:
+        return f"{name} stays of a writer that died as it ended: kalshi-ray sessions recover {session_id} clears up"
+    return f"{name} is no part of the session ({size:,} bytes)"
 
 
 def _foreign(manifest: Manifest, sizes: dict[str, int]) -> list[str]:

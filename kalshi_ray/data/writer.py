@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -200,27 +200,37 @@ class SessionWriter:
         if self._pending_rows:
             self._roll(self._pending_rows)
 
-    def commit(self, progress: Progress | None = None) -> Manifest:
+    def commit(
+        self,
+        progress: Progress | None = None,
+        *,
+        origin: dict[str, Any] | None = None,
+        settle: Callable[[], None] = lambda: None,
+    ) -> Manifest:
         """Finish the session: counts and identity from the stored rows, then the manifest, last and at once.
 
+        `origin` stands in the manifest in place of what the draft says. The draft stays until `settle`, called once
+        the session is finished, has returned: it tells whoever comes after a crash what else there was.
         SessionDamaged if the draft promised another identity, as that of a copy does.
         """
         self._check_open()
         if self._finished is None:
-            self._finished = self._finish(progress)
+            self._finished = self._finish(progress, origin)
+        settle()
         self._backend.remove(self.id, DRAFT)
         release(self._backend, self.id, self._claim)
         self._is_open = False
         return self._finished
 
-    def _finish(self, progress: Progress | None) -> Manifest:
+    def _finish(self, progress: Progress | None, origin: dict[str, Any] | None) -> Manifest:
         if not self._has_markets:
             raise DataError(f"session {self.id!r} has no market table", remedy="Call add_markets first")
         self.flush()
         self._check_held()
         if self._truth:
             self._put_table(TRUTH_FILE, self._truth_tables(), TRUTH)
-        manifest = made_from_rows(self._backend, self._manifest, self._entries, progress, written=self._written)
+        known = self._manifest if origin is None else msgspec.structs.replace(self._manifest, origin=origin)
+        manifest = made_from_rows(self._backend, known, self._entries, progress, written=self._written)
         self._check_held()
         self._backend.write(self.id, MANIFEST, encode_manifest(manifest))
         return manifest

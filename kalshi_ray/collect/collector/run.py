@@ -35,6 +35,7 @@ from kalshi_ray.collect.collector.writing import Writing
 from kalshi_ray.collect.endings import given_up
 from kalshi_ray.collect.keeper import Keeper
 from kalshi_ray.collect.register import Register
+from kalshi_ray.collect.remnants import clear_remnants
 from kalshi_ray.collect.settings import CollectSettings, UniverseSettings
 from kalshi_ray.collect.signals import SignalReader
 from kalshi_ray.collect.status import Status
@@ -109,6 +110,7 @@ async def record(
         listing = ExchangeListing(requester)
         found = await _chosen(plan, store, listing)
         folder = spool_folder(plan.collect, store, plan.session)
+        await asyncio.to_thread(clear_remnants, store, folder.parent)
         keeper = Keeper(store, plan.session, folder, _manifest(plan), plan.collect)
         is_resumed = await asyncio.to_thread(keeper.start)
         collector = Collector(plan, keeper, listing, [tell, tell_metrics], is_resumed=is_resumed)
