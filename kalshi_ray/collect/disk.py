@@ -85,8 +85,9 @@ class Disk:
         os.ftruncate(self._descriptor(name), length)
 
     def sync(self, name: str) -> None:
-        """Return when the content of a file would survive the machine."""
+        """Return when the content of a file would survive the machine. OSError where somebody deleted it."""
         os.fsync(self._descriptor(name))
+        os.stat(self.path(name))
 
     def sync_names(self) -> None:
         """Return when the names of the files would survive the machine."""

@@ -24,6 +24,7 @@ from kalshi_ray.collect.pairing import SPOOL, open_spool, put_place
 from kalshi_ray.collect.settings import CollectSettings
 from kalshi_ray.collect.spool import Spool
 from kalshi_ray.core.units import SECOND
+from kalshi_ray.data.packing import pack_segment
 from kalshi_ray.data.recording import ROW, table_of
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import SessionStore
@@ -50,7 +51,8 @@ class KeeperState(msgspec.Struct, frozen=True, kw_only=True):
 class Keeper:
     """Keeps one session. `start` first, `finish` or `close` last.
 
-    One thread appends, notes and ticks; another may drain meanwhile. `append` holds nothing; `drain` takes up to 210
+    Threads may call it at once: what writes the spool is done one after the other, and draining goes on beside it; the
+    end waits for both. `append` holds nothing; `drain` takes up to 210
     bytes a row of its segment, and its raw lines: 210 MB for a million rows, and less than 550 MB of raw lines.
     """
 
@@ -71,7 +73,8 @@ class Keeper:
         self._disk = disk
         self._spool_or_none: Spool | None = None
         self._writer_or_none: SessionWriter | None = None
-        self._storing = threading.Lock()  # one at a time speaks with the store
+        # One at a time writes the spool, and one speaks with the store. Who needs both takes them in this order.
+        self._writing, self._storing = threading.Lock(), threading.Lock()
         self._described: dict[str, Any] = {}  # of the manifest, not told yet
         self._is_told = False  # all that the manifest needs is in the store
         self.own_blocks: list[Block] = []  # that it wrote itself: gaps where the recorder was away
@@ -167,19 +170,21 @@ class Keeper:
 
     def append(self, blocks: Sequence[Block]) -> None:
         """Write blocks to the spool, all or none. StoreFull: no room on the disk; the same call may succeed later."""
-        try:
-            self.spool.append(blocks)
-        except StoreFull as problem:
-            if not (isinstance(problem.__cause__, OSError) and problem.__cause__.errno == errno.EFBIG):
-                raise
-            self.spool.seal()  # files are limited in size: the next segment has others
-            self._begun_ns = self._now_ns
-            self.spool.append(blocks)
-        self._frames += sum(block.frames for block in blocks)
+        with self._writing:
+            try:
+                self.spool.append(blocks)
+            except StoreFull as problem:
+                if not (isinstance(problem.__cause__, OSError) and problem.__cause__.errno == errno.EFBIG):
+                    raise
+                self.spool.seal()  # files are limited in size: the next segment has others
+                self._begun_ns = self._now_ns
+                self.spool.append(blocks)
+            self._frames += sum(block.frames for block in blocks)
 
     def note(self, facts: Facts) -> None:
         """Write facts to the spool, before the first row that refers to them."""
-        self.spool.note(facts)
+        with self._writing:
+            self.spool.note(facts)
 
     def describe(self, **fields: Any) -> None:
         """Set fields of the manifest; the store is told with the next part.
@@ -192,19 +197,8 @@ class Keeper:
 
     def tick(self, now_ns: int) -> None:
         """Sync and seal if that is due. Call every 100 ms or so; what waits is synced too early, not too late."""
-        spool, period_ns = self.spool, max(now_ns - self._now_ns, 0)
-        self._now_ns = now_ns
-        self._begun_ns = self._begun_ns or now_ns
-        if spool.is_synced:
-            self._synced_ns = now_ns
-        elif _is_due(now_ns, self._synced_ns, self._settings.flush_s, period_ns):
-            spool.sync()
-            self._synced_ns = now_ns
-        ready = spool.ready_rows
-        is_old = _is_due(now_ns, self._begun_ns, self._settings.part_s, 0) and ready > 0
-        if ready >= self._settings.part_rows or is_old or spool.raw_bytes >= MOST_RAW:
-            spool.seal()
-            self._begun_ns = now_ns
+        with self._writing:
+            self._tick(now_ns)
 
     def drain(self) -> bool:
         """Bring the oldest sealed segment into the store; False if there is none.
@@ -223,46 +217,67 @@ class Keeper:
 
         A line that is still open ends with the session; in a gap only where the others went on without it.
         """
-        if self._committed is None:
-            self._end_lines(self.last_ns - TOGETHER)
-            rest = [Block(line=line, rows=np.empty(0, ROW), is_last=True) for line in self.spool.open_lines]
-            self.spool.append(rest)
-            self.spool.sync()
-            if self.spool.rows or self.spool.raw_bytes:
-                self.spool.seal()
-            while self.drain():
-                pass
-            with self._storing:
-                if not self._is_told:  # not again: a commit that failed may have given the lock back
-                    self._tell(self.facts, {})
-                    self._is_told = True
-                origin = {key: value for key, value in self._writer.manifest.origin.items() if key != SPOOL}
-                self._committed = self._writer.commit(origin=origin, settle=self.spool.remove)
-        return self._committed
+        with self._writing:
+            if self._committed is None:
+                self._committed = self._finish()
+            return self._committed
 
     def discard(self) -> None:
         """Remove session and spool, as if it had never begun. UsageError for a session that an earlier life began."""
-        self._writer.discard()
-        self.spool.remove()
-        self._spool_or_none = self._writer_or_none = None
+        with self._writing, self._storing:
+            self._writer.discard()
+            self.spool.remove()
+            self._spool_or_none = self._writer_or_none = None
 
     def close(self) -> None:
         """Give spool and session back, whatever is there: they can be resumed. After `finish` nothing is left to do."""
-        spool, writer = self._spool_or_none, self._writer_or_none
-        if self._committed is not None:
-            return
-        try:
-            if spool is not None:
-                spool.close()
-        finally:
-            if writer is not None:
-                writer.close()
+        with self._writing, self._storing:
+            spool, writer = self._spool_or_none, self._writer_or_none
+            if self._committed is not None:
+                return
+            try:
+                if spool is not None:
+                    spool.close()
+            finally:
+                if writer is not None:
+                    writer.close()
 
     @property
     def _writer(self) -> SessionWriter:
         if self._writer_or_none is None:
             raise UsageError(f"the keeper of session {self.id!r} has not started", remedy="Call start first")
         return self._writer_or_none
+
+    def _finish(self) -> Manifest:
+        self._end_lines(self.last_ns - TOGETHER)
+        rest = [Block(line=line, rows=np.empty(0, ROW), is_last=True) for line in self.spool.open_lines]
+        self.spool.append(rest)
+        self.spool.sync()
+        if self.spool.rows or self.spool.raw_bytes:
+            self.spool.seal()
+        while self.drain():
+            pass
+        with self._storing:
+            if not self._is_told:  # not again: a commit that failed may have given the lock back
+                self._tell(self.facts, {})
+                self._is_told = True
+            origin = {key: value for key, value in self._writer.manifest.origin.items() if key != SPOOL}
+            return self._writer.commit(origin=origin, settle=self.spool.remove)
+
+    def _tick(self, now_ns: int) -> None:
+        spool, period_ns = self.spool, max(now_ns - self._now_ns, 0)
+        self._now_ns = now_ns
+        self._begun_ns = self._begun_ns or now_ns
+        if spool.is_synced:
+            self._synced_ns = now_ns
+        elif _is_due(now_ns, self._synced_ns, self._settings.flush_s, period_ns):
+            spool.sync()
+            self._synced_ns = now_ns
+        ready = spool.ready_rows
+        is_old = _is_due(now_ns, self._begun_ns, self._settings.part_s, 0) and ready > 0
+        if ready >= self._settings.part_rows or is_old or spool.raw_bytes >= MOST_RAW:
+            spool.seal()
+            self._begun_ns = now_ns
 
     def _end_lines(self, before_ns: int) -> None:
         """Nobody says how the lines went on that were last heard of before then: their books are unknown from there."""
@@ -279,7 +294,8 @@ class Keeper:
         if number >= self._writer.parts:
             segment = self.spool.segment(number)
             if segment.raw:
-                self._writer.put_raw(number, segment.raw)
+                raw = pack_segment(segment.raw, segment.span_ns, f"segment {number} of {self.spool.folder}")
+                self._writer.put_raw(number, raw)
             self._tell(segment.facts, put_place(self._folder, segment.until_ns, segment.next_line))
             self._writer.write_part(number, table_of(segment.rows))
         self.spool.drop(number)

@@ -74,7 +74,7 @@ def holds_spool(folder: Path) -> bool:
 
 def identity_of(store: SessionStore, manifest: Manifest) -> Identity:
     """What the spool of a session says of itself."""
-    where = str(store.local.absolute()) if store.local else store.url
+    where = str(store.local.resolve()) if store.local else store.url
     return Identity(session=manifest.id, store=where, created=manifest.created)
 
 
@@ -84,6 +84,11 @@ def open_spool(store: SessionStore, writer: SessionWriter, folder: Path, disk: D
     if manifest.source != "collect":
         raise UsageError(
             f"session {writer.id!r} is of source {manifest.source!r}, expected 'collect'", remedy="Choose another name"
+        )
+    if writer.parts and not place.host:
+        raise UsageError(
+            f"session {writer.id!r} is unfinished and was not being recorded: it may be a copy that was cut short",
+            remedy="Recover it or delete it, or choose another name",
         )
     stored = facts_of(writer.market_table, manifest)
     told = b"" if holds_spool(folder) else _told(store, writer).encode()

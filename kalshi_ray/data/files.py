@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -104,7 +106,8 @@ class Files:
         partial = f"{name}.{uuid.uuid4().hex}{PARTIAL}"
         try:
             self._write_local(partial, content)
-            self._link(partial, name, content)
+            with self._alone(name):
+                self._link(partial, name, content)
             sync_folder(Path(self.path(name)).parent)
         finally:
             self._drop_quietly(partial)
@@ -129,13 +132,14 @@ class Files:
         """Remove a file if it still holds `expected`; False if somebody else was faster."""
         aside = f"{name}.{uuid.uuid4().hex}"
         try:
-            if self.read(name) != expected:
-                return False
-            self.filesystem.move(self.path(name), self.path(aside))
-            if self.read(aside) != expected:  # replaced in between
-                self.filesystem.move(self.path(aside), self.path(name))
-                return False
-            self.remove(aside)
+            with self._alone(name):
+                if self.read(name) != expected:
+                    return False
+                self.filesystem.move(self.path(name), self.path(aside))
+                if self.read(aside) != expected:  # replaced in between, by somebody on another machine
+                    self.filesystem.move(self.path(aside), self.path(name))
+                    return False
+                self.remove(aside)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -167,6 +171,23 @@ class Files:
             return
         except OSError as error:
             raise disk_error(self.path(folder), error) from error
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """No other process of this machine creates or takes away a file of this folder meanwhile, where that is local.
+
+        FileNotFoundError if there is no such folder.
+        """
+        if self.local is None:
+            yield
+            return
+        descriptor = os.open(self.path(name).rpartition("/")[0], os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with suppress(OSError):  # a network disk may know no such locks; those of other machines it need not know
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _make_folder(self, name: str) -> None:
         path = self.path(name).rpartition("/")[0]

@@ -59,7 +59,7 @@ class Owner(msgspec.Struct, frozen=True):
             return True
         except PermissionError:
             return False
-        return self.birth != 0 and _birth(self.pid) not in (0, self.birth)
+        return _is_over(self.pid) or (self.birth != 0 and _birth(self.pid) not in (0, self.birth))
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}" + (f" since {self.since}" if self.since else "")
@@ -158,8 +158,18 @@ def _agree(theirs: str, ours: str) -> bool:
 
 def _birth(pid: int) -> int:
     """Start time of a process in clock ticks since boot, 0 where the system does not say."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
+def _is_over(pid: int) -> bool:
+    """Whether a process has ended with all its threads, and only waits for its parent to ask how."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return _stat(pid)[:1] == ["Z"] and len(os.listdir(f"/proc/{pid}/task")) == 1
     except OSError:
-        return 0
-    return int(fields[19])
+        return False
+
+
+def _stat(pid: int) -> list[str]:
+    """What the system says of a process, from its state on; nothing where it does not say."""
+    return _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()

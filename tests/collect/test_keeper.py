@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from kalshi_ray.collect.block import DESK, SIDS, Block
-from kalshi_ray.collect.disk import LOCK
+from kalshi_ray.collect.disk import LOCK, Disk
 from kalshi_ray.collect.facts import Facts, MarketRow
 from kalshi_ray.collect.inputs import GivenUp, Interrupted, pack, read_inputs
 from kalshi_ray.collect.keeper import AWAY, Keeper
@@ -542,3 +545,101 @@ def test_a_store_whose_disk_is_gone_for_a_while_is_waited_for_and_nothing_is_wri
     assert keeper.drain()
     keeper.finish()
     assert rows_in(store.open("s"))["seq"].tolist() == [0, 1]
+
+
+# --- two threads, and folders of several names ------------------------------------------------------------------
+
+
+class SlowDisk(Disk):
+    """A disk whose next sync takes until it is let go."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.syncs, self.goes_on = threading.Event(), threading.Event()
+        self.is_slow = False
+
+    def sync(self, name: str) -> None:
+        if self.is_slow:
+            self.is_slow = False
+            self.syncs.set()
+            assert self.goes_on.wait(30.0)
+        super().sync(name)
+
+
+@pytest.mark.parametrize("end", ["finish", "close", "discard"])
+def test_the_end_waits_for_a_sync_that_another_thread_is_still_at(tmp_path: Path, end: str) -> None:
+    store, disk = open_store(str(tmp_path / "store")), SlowDisk(tmp_path / "spool")
+    keeper = Keeper(store, "s", disk.folder, MANIFEST, CollectSettings(raw=False, part_rows=1000), disk=disk)
+    keeper.start()
+    keeper.note(MARKETS)
+    keeper.append([without_raw(block_at(range(1, 2001), 0, 1, until_ns=2001))])
+    disk.is_slow = True
+    with ThreadPoolExecutor(2) as pool:
+        ticking = pool.submit(keeper.tick, 1_000 * SECOND)  # it syncs, and seals
+        assert disk.syncs.wait(30.0)
+        ending = pool.submit(getattr(keeper, end))
+        assert not wait([ending], 0.2).done
+        disk.goes_on.set()
+        ticking.result(30.0)
+        ending.result(30.0)
+    if end == "close":
+        assert recover_session(store, "s").updates == 2000
+    if end != "discard":
+        assert rows_in(store.open("s"))["seq"].tolist() == list(range(2000))
+    assert not (tmp_path / "spool").exists()
+
+
+def test_closing_waits_for_a_part_that_another_thread_is_still_storing(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    keeper = Keeper(store, "s", tmp_path / "spool", MANIFEST, CollectSettings(raw=False))
+    keeper.start()
+    keeper.note(MARKETS)
+    keeper.append([without_raw(block_at([1, 2], 0, 1, is_last=True))])
+    keeper.spool.seal()
+    stores, goes_on, write = threading.Event(), threading.Event(), keeper._writer.write_part
+
+    def slowly(number: int, table: pa.Table) -> None:
+        stores.set()
+        assert goes_on.wait(30.0)
+        write(number, table)
+
+    keeper._writer.write_part = slowly  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        draining = pool.submit(keeper.drain)
+        assert stores.wait(30.0)
+        closing = pool.submit(keeper.close)
+        assert not wait([closing], 0.2).done
+        assert store.owner("s") is not None  # the lock is not given back while something is written
+        goes_on.set()
+        assert draining.result(30.0)
+        closing.result(30.0)
+    assert store.summary("s").rows == 2
+
+
+def test_a_store_that_is_reached_by_another_name_is_the_same(tmp_path: Path) -> None:
+    (tmp_path / "disk with a space").mkdir()
+    (tmp_path / "link").symlink_to("disk with a space")
+    keeper = Keeper(
+        open_store(str(tmp_path / "link" / "store")), "s", tmp_path / "spool", MANIFEST, CollectSettings(raw=False)
+    )
+    keeper.start()
+    keeper.note(MARKETS)
+    keeper.append([without_raw(block_at([10], 0, 1, is_last=True))])
+    keeper.close()
+    store = open_store(str(tmp_path / "disk with a space" / ".." / "disk with a space" / "store"))
+    assert recover_session(store, "s").updates == 1
+
+
+def test_a_copy_that_was_cut_short_is_not_recorded_into(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+    keeper = Keeper(store, "s", tmp_path / "spool", MANIFEST, CollectSettings(raw=False))
+    keeper.start()
+    keeper.note(MARKETS)
+    keeper.append([without_raw(block_at([10], 0, 1, is_last=True))])
+    draft = msgspec.structs.replace(keeper.finish(), id="copy", files={}, updates=0)
+    with store.writer("copy", manifest=draft) as writer:
+        writer.add_markets(store.open("s").markets())
+        writer.write_part(0, store.open("s").updates())
+    with pytest.raises(UsageError, match=r"'copy' .* was not being recorded.* Recover it or delete it"):
+        Keeper(store, "copy", tmp_path / "spool", MANIFEST, CollectSettings(raw=False)).start()
+    assert not (tmp_path / "spool").exists() and store.summary("copy").state == "unfinished"

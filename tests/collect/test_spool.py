@@ -660,3 +660,14 @@ def test_blocks_are_frozen_and_need_not_be_contiguous() -> None:
     rows = rows_at([10, 11, 12, 13], 0)[::2]
     spool.append([replace(block_at([10, 12], 0), rows=rows)])
     assert numbers_in(spool) == [0, 2]
+
+
+def test_a_spool_that_somebody_deletes_is_missed_at_the_next_sync(tmp_path: Path) -> None:
+    spool = Spool.open(tmp_path / "spool", HEAD)
+    spool.note(MARKETS)
+    spool.append([block_at([1], 0)])
+    spool.sync()
+    (tmp_path / "spool" / rows_file(0)).unlink()
+    spool.append([block_at([2], 1)])  # nobody asks for the name of a file that is open
+    with pytest.raises(DataError, match=r"segment-00000.rows: .*No such file"):
+        spool.sync()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,34 @@ def test_a_disk_that_fails_while_a_file_is_taken_away_says_so(files: Files, monk
     monkeypatch.setattr(Files, "read", failing)
     with pytest.raises(DataError, match="Input/output error"):
         files.take_away("f", b"mine")
+
+
+def test_a_file_that_somebody_else_put_there_meanwhile_is_never_away(tmp_path: Path) -> None:
+    """Two take over from a dead one; the slower one must not move what the faster one made, not even for a moment."""
+    may_go_on, has_read, moved = threading.Event(), threading.Event(), list[bytes]()
+
+    class Slow(Files):
+        def read(self, name: str) -> bytes:
+            content = super().read(name)
+            if name != "lock":
+                moved.append(content)
+            has_read.set()
+            may_go_on.wait(30.0)
+            return content
+
+    quick, slow = Files(fs.LocalFileSystem(), str(tmp_path)), Slow(fs.LocalFileSystem(), str(tmp_path))
+    quick.write("lock", b"dead")
+
+    def take_over() -> None:
+        quick.take_away("lock", b"dead")
+        quick.create("lock", b"quick")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(slow.take_away, "lock", b"dead")
+        assert has_read.wait(30.0)
+        second = pool.submit(take_over)
+        wait([second], 0.2)
+        may_go_on.set()
+        first.result(30.0)
+        second.result(30.0)
+    assert moved == [b"dead"] and quick.read("lock") == b"quick"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import msgspec
 
 from kalshi_ray.data.owner import Owner
@@ -31,3 +35,15 @@ def test_a_process_of_the_same_number_is_told_apart_by_its_birth() -> None:
 def test_a_lock_that_does_not_say_machine_or_start_is_judged_by_its_process() -> None:
     assert of(machine="", boot="").is_here and not of(machine="", boot="").is_dead
     assert of(machine="", boot="", birth=1).is_dead
+
+
+def test_a_process_that_was_killed_is_dead_although_nobody_has_asked_how_it_ended() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        owner = of(pid=process.pid, birth=0)
+        assert not owner.is_dead
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays in the table of processes
+        assert owner.is_dead
+    finally:
+        process.communicate()
