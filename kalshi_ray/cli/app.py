@@ -7,7 +7,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeGuard, get_args
+from typing import Annotated, Any, TypeGuard, cast, get_args
 
 import typer
 
@@ -29,32 +29,38 @@ from kalshi_ray.cli import (
     train,
     walk_forward,
 )
+from kalshi_ray.cli.options import CommandGroup
 from kalshi_ray.cli.output import note
 from kalshi_ray.cli.process import INTERRUPTED
 from kalshi_ray.errors import KalshiRayError, UsageError
 
+# What typer raises for a wrong use, wherever its version keeps that.
+WrongUse = cast("type[Exception]", typer.BadParameter.__bases__[0])
+
 app = typer.Typer(
     name="kalshi-ray",
+    cls=CommandGroup,
     help="Train, judge and trade a market-agnostic policy on Kalshi order books, with Ray.",
-    epilog="Begin with `kalshi-ray quickstart`. Exit codes: 0 ok, 1 failed, 2 wrong use, 3 a gate said no.",
+    epilog="Begin with `kalshi-ray quickstart`. Exit codes: 0 ok, 1 failed, 2 wrong use, 3 a gate said no, "
+    "130 stopped by Ctrl-C.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
 quickstart.add_to(app)
-app.add_typer(sessions.app, name="sessions")
-app.add_typer(env.app, name="env")
+app.add_typer(sessions.app, name="sessions", cls=CommandGroup)
+app.add_typer(env.app, name="env", cls=CommandGroup)
 collect.add_to(app)
 train.add_to(app)
 evaluate.add_to(app)
 walk_forward.add_to(app)
 ablate.add_to(app)
-app.add_typer(runs.app, name="runs")
-app.add_typer(models.app, name="models")
-app.add_typer(exchange.app, name="exchange")
-app.add_typer(config.app, name="config")
-app.add_typer(database.app, name="database")
+app.add_typer(runs.app, name="runs", cls=CommandGroup)
+app.add_typer(models.app, name="models", cls=CommandGroup)
+app.add_typer(exchange.app, name="exchange", cls=CommandGroup)
+app.add_typer(config.app, name="config", cls=CommandGroup)
+app.add_typer(database.app, name="database", cls=CommandGroup)
 simulate.add_to(app)
 doctor.add_to(app)
 
@@ -70,7 +76,9 @@ def everywhere(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
     log_level: Annotated[str, typer.Option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")] = "WARNING",
     log_json: Annotated[bool, typer.Option("--log-json", help="Log one JSON object a line.")] = False,
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Options which may stand anywhere on the line."""
     level = log_level.upper()
@@ -81,9 +89,8 @@ def everywhere(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; a user's mistake is one line on standard error."""
-    line = hoisted(arguments)
     try:
-        code = _called(line)
+        code = _called(hoisted(arguments))
         sys.stdout.flush()  # here, where somebody can say what became of it
     except KalshiRayError as problem:
         note(f"error: {problem}")
@@ -94,22 +101,39 @@ def run(arguments: Sequence[str]) -> int:
         if _is_unwritten(problem):
             note(f"error: standard output cannot be written: {problem.strerror}. Give it a place with room")
         else:
-            _report_fault(problem, debug="--debug" in line)
+            _report_fault(problem, debug="--debug" in arguments)
         return 1
     return code
 
 
 def _called(line: list[str]) -> int:
-    """Call the command of a line, for its exit code."""
+    """Call the command of a line, for its exit code. UsageError for what typer says of a line that it cannot read."""
     try:
-        app(args=line, prog_name="kalshi-ray")
+        code = app(args=line, prog_name="kalshi-ray", standalone_mode=False)
     except SystemExit as stop:
         if isinstance(stop.__context__, BrokenPipeError):  # which typer takes for a failure
             raise stop.__context__ from None
-        if stop.code == INTERRUPTED:
-            note("stopped")
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    return 0
+        raise
+    except typer.Abort:
+        raise UsageError(
+            "not confirmed: nothing was done", remedy="At a terminal answer y, elsewhere add --yes"
+        ) from None
+    except WrongUse as problem:
+        return _wrongly_used(problem)
+    if code == INTERRUPTED:
+        note("stopped")
+    return code if isinstance(code, int) else 0
+
+
+def _wrongly_used(problem: Any) -> int:
+    """Say in a line what is wrong with the words of a command, and where its help is; a group alone shows its own."""
+    if type(problem).__name__ == "NoArgsIsHelpError":
+        problem.show()
+        return UsageError.exit_code
+    said = problem.format_message().replace("Value error, ", "").rstrip(".")
+    path = problem.ctx.command_path if problem.ctx is not None else "kalshi-ray"
+    end = "" if said.endswith("?") else "."
+    raise UsageError(f"{said[:1].lower()}{said[1:]}{end} See {path} --help")
 
 
 def _is_unwritten(problem: Exception) -> TypeGuard[OSError]:
@@ -124,7 +148,10 @@ def _is_unwritten(problem: Exception) -> TypeGuard[OSError]:
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:
-    """Put the options that may stand anywhere in front of the command, where the root takes them."""
+    """Put the options that may stand anywhere in front of the command, where the root takes them.
+
+    UsageError for one that has no value.
+    """
     front: list[str] = []
     rest: list[str] = []
     queue = iter(arguments)
@@ -134,7 +161,10 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
         elif argument in ("--debug", "--log-json") or argument.startswith("--log-level="):
             front.append(argument)
         elif argument == "--log-level":
-            front += [argument, *(value for value in [next(queue, None)] if value is not None)]
+            value = next(queue, None)
+            if value is None:
+                raise UsageError(f"{argument} needs a value", remedy=f"Known: {', '.join(get_args(telemetry.Level))}")
+            front += [argument, value]
         else:
             rest.append(argument)
     return front + rest

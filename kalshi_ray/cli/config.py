@@ -9,7 +9,7 @@ import typer
 
 from kalshi_ray import config as config_file
 from kalshi_ray.cli.defaults import LIBRARY_DEFAULTS, LibraryDefault
-from kalshi_ray.cli.options import AsJson, ConfigFile, load_settings, settings_command
+from kalshi_ray.cli.options import AsJson, ConfigFile, PlainCommand, load_settings, settings_command
 from kalshi_ray.cli.output import emit_json, say, show, table
 from kalshi_ray.cli.settings import SECTIONS, settings_type
 from kalshi_ray.errors import UnknownName, UsageError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Settings: what is in force, and where each value came from.", no_args_is_help=True)
 
 
-@app.command("init")
+@app.command("init", cls=PlainCommand)
 def write(
     path: Annotated[Path | None, typer.Argument(help="File to write; standard output if left out.")] = None,
 ) -> None:

@@ -32,10 +32,10 @@ exchange_watch.add_to(app, ALIASES)
 Ticker = Annotated[str, typer.Argument(metavar="TICKER", help="A market; see `kalshi-ray exchange markets`.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="Lines at most.")]
 OnTicker = Annotated[str, typer.Option("--ticker", help="Only this market.")]
-Action = Annotated[Literal["buy", "sell"], typer.Argument(help="buy or sell.")]
-Outcome = Annotated[Literal["yes", "no"], typer.Argument(help="yes or no.")]
-Count = Annotated[str, typer.Argument(help="Contracts, to 0.01.")]
-Price = Annotated[str, typer.Argument(help="Dollars for one contract of that outcome, such as 0.56.")]
+Action = Annotated[Literal["buy", "sell"], typer.Argument(metavar="ACTION", help="buy or sell.")]
+Outcome = Annotated[Literal["yes", "no"], typer.Argument(metavar="OUTCOME", help="yes or no.")]
+Count = Annotated[str, typer.Argument(metavar="COUNT", help="Contracts, to 0.01.")]
+Price = Annotated[str, typer.Argument(metavar="PRICE", help="Dollars for one contract of that outcome, such as 0.56.")]
 Resting = Annotated[
     Literal["gtc", "ioc", "fok"], typer.Option("--tif", help="Rest; fill at once in part; or at once and wholly.")
 ]
@@ -159,7 +159,7 @@ def order(
 @app.command("cancel", cls=settings_command("exchange", aliases=ALIASES))
 def cancel(
     ctx: typer.Context,
-    orders: Annotated[list[str] | None, typer.Argument(metavar="ORDER...", help="Orders, by their ids.")] = None,
+    orders: Annotated[list[str] | None, typer.Argument(metavar="ORDER", help="Orders, by their ids.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every working order of the account.")] = False,
     yes: Yes = False,
     config: ConfigFile = None,

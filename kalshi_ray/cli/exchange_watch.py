@@ -34,7 +34,7 @@ def add_to(app: typer.Typer, aliases: Mapping[str, str]) -> None:
 
 def watch(
     ctx: typer.Context,
-    tickers: Annotated[list[str], typer.Argument(metavar="TICKER...", help="Markets to watch.")],
+    tickers: Annotated[list[str], typer.Argument(metavar="TICKER", help="Markets to watch.")],
     depth: Annotated[int, typer.Option("--depth", min=1, help="Levels of each side.")] = 10,
     duration: Duration = None,
     config: ConfigFile = None,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from kalshi_ray.cli.output import counted, emit_json, progress_bar, say, show, table
+from kalshi_ray.cli.output import counted, emit_json, progress_bar, say, show, size, table
 from kalshi_ray.errors import SessionDamaged
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from kalshi_ray.data.store import SessionStore
 
 Source = Literal["rows", "raw"]
-_MB = 1e6
 
 
 class RawCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +59,10 @@ def verify_from_raw(store: SessionStore, session: str | None, *, as_json: bool) 
         emit_json({"store": store.url, "is_equal": all(not one.difference for one in checks), "sessions": checks})
     else:
         rows = [
-            (one.session, one.state, one.raw_parts, one.raw_bytes / _MB, one.updates, one.difference) for one in checks
+            (one.session, one.state, one.raw_parts, size(one.raw_bytes), one.updates, one.difference) for one in checks
         ]
-        columns = ("session", "against its raw lines", "raw parts", "raw MB", "updates", "first difference")
-        show(table(f"Made anew in {store.url}", columns, rows, right=("raw parts", "raw MB", "updates")))
+        columns = ("session", "against its raw lines", "raw parts", "raw size", "updates", "first difference")
+        show(table(f"Made anew in {store.url}", columns, rows, right=("raw parts", "raw size", "updates")))
     if bad := [one for one in checks if one.difference]:
         told = "; ".join(f"{one.session}, {one.difference}" for one in bad)
         raise SessionDamaged(

@@ -10,15 +10,13 @@ import typer
 
 from kalshi_ray.cli.from_raw import Source, copy_from_raw, verify_from_raw
 from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
-from kalshi_ray.cli.output import counted, emit_json, progress_bar, say, show, table
+from kalshi_ray.cli.output import counted, emit_json, progress_bar, say, show, size, table
 from kalshi_ray.cli.unfinished import place_note, recover
 from kalshi_ray.errors import NothingToDo, SessionDamaged, UsageError
 
 if TYPE_CHECKING:
     from kalshi_ray.data.store import Census, SessionStore
     from kalshi_ray.data.verify import SessionCheck
-
-_MB = 1e6
 
 FromSource = Annotated[
     Source, typer.Option("--source", help="The rows as they stand, or what the raw lines of the recorder make.")
@@ -85,7 +83,7 @@ def copy(
 
 def verify(
     ctx: typer.Context,
-    session: Annotated[str | None, typer.Argument(metavar="[SESSION]", help="Name of a session.")] = None,
+    session: Annotated[str | None, typer.Argument(metavar="SESSION", help="Name of a session.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every session of the store.")] = False,
     origin: FromSource = "rows",
     config: ConfigFile = None,
@@ -135,18 +133,18 @@ def compact(ctx: typer.Context, session: SessionId, config: ConfigFile = None, a
         emit_json(done)
         return
     if done.removed:
-        say(f"removed {done.removed / _MB:,.1f} MB that an interrupted compaction had left")
+        say(f"removed {size(done.removed)} that an interrupted compaction had left")
     is_cut, is_packed = done.parts_before != done.parts, done.raw_bytes_before != done.raw_bytes
     if is_cut:
         say(
-            f"{session}: {counted(done.parts_before, 'part')} of {done.bytes_before / _MB:,.1f} MB are now "
-            f"{counted(done.parts, 'part')} of {done.bytes / _MB:,.1f} MB; content {done.content[:16]}… is unchanged"
+            f"{session}: {counted(done.parts_before, 'part')} of {size(done.bytes_before)} are now "
+            f"{counted(done.parts, 'part')} of {size(done.bytes)}; content {done.content[:16]}… is unchanged"
         )
     if is_packed:
         say(
             f"{session}: frames as received, {counted(done.raw_parts_before, 'part')} of "
-            f"{done.raw_bytes_before / _MB:,.1f} MB, are now {counted(done.raw_parts, 'part')} of "
-            f"{done.raw_bytes / _MB:,.1f} MB, with the same lines"
+            f"{size(done.raw_bytes_before)}, are now {counted(done.raw_parts, 'part')} of "
+            f"{size(done.raw_bytes)}, with the same lines"
         )
     if not is_cut and not is_packed:
         raws = f", {counted(done.raw_parts, 'part')} of frames as received" if done.raw_parts else ""
@@ -204,7 +202,7 @@ def delete(
         held, left = store.count(name), remainder_of(store, name)
         _show_census(name, held)
         if left is not None:
-            more = f"{counted(left.rows, 'row')} more in {left.bytes:,} bytes"
+            more = f"{counted(left.rows, 'row')} more in {size(left.bytes)}"
             say(f"and {more} of its spool {left.folder}, which goes too")
         elif elsewhere := place_note(store.summary(name)):
             say(f"{elsewhere}; it is not touched")
@@ -214,7 +212,7 @@ def delete(
                 f"session {name!r} holds {rows:,} updates: nothing was deleted", remedy=f"Delete it with --rows {rows}"
             )
     gone = delete_session(store, name, expected_rows=rows)
-    say(f"deleted {name} with {rows:,} updates, {gone.bytes / _MB:,.1f} MB")
+    say(f"deleted {name} with {rows:,} updates, {size(gone.bytes)}")
 
 
 def _typed(name: str) -> bool:
@@ -232,8 +230,8 @@ def _is_terminal() -> bool:
 def _show_census(name: str, held: Census) -> None:
     rows: list[tuple[str, int]] = [*held.kinds.items(), ("all", held.rows)]
     show(table(f"What {name} holds", ("kind", "rows"), rows, right=("rows",)))
-    raw = f", of which {held.raw_bytes / _MB:,.1f} MB frames as received" if held.raw_bytes else ""
-    say(f"{held.bytes / _MB:,.1f} MB in {counted(held.parts, 'part')}{raw}")
+    raw = f", of which {size(held.raw_bytes)} frames as received" if held.raw_bytes else ""
+    say(f"{size(held.bytes)} in {counted(held.parts, 'part')}{raw}")
     if held.unreadable:
         say(f"cannot be counted: {', '.join(held.unreadable)}")
 
@@ -243,12 +241,18 @@ def _show_checks(checks: list[SessionCheck], url: str, *, in_full: bool) -> None
 
     if in_full:
         pieces = [
-            (piece.name, piece.rows, piece.bytes / _MB, piece.checksum[:16], "damaged" if piece.problem else "whole")
+            (
+                piece.name,
+                piece.rows or None,
+                size(piece.bytes),
+                piece.checksum[:16],
+                "damaged" if piece.problem else "whole",
+            )
             for one in checks
             for piece in one.pieces
         ]
-        shown = ("piece", "rows", "MB", "checksum", "state")
-        show(table(f"Pieces of {checks[0].session}", shown, pieces, right=("rows", "MB")))
+        shown = ("piece", "rows", "size", "checksum", "state")
+        show(table(f"Pieces of {checks[0].session}", shown, pieces, right=("rows", "size")))
     rows = [
         (one.session, one.state, len(one.pieces), one.updates, one.content[:16], len(one.problems)) for one in checks
     ]

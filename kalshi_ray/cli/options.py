@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from kalshi_ray import config as config_file
 from kalshi_ray import telemetry
@@ -60,7 +60,28 @@ Duration = Annotated[
 ]
 
 
-class SettingsCommand(TyperCommand):
+class CommandGroup(TyperGroup):
+    """A group of commands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, flags without a type: they take no value."""
+        return _without_type(super().get_params(ctx))
+
+
+class PlainCommand(TyperCommand):
+    """A command without settings."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Paragraphs are broken by the terminal, not where the source is.
+        self.help = "\n\n".join(" ".join(part.split()) for part in (self.help or "").split("\n\n"))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, flags without a type: they take no value."""
+        return _without_type(super().get_params(ctx))
+
+
+class SettingsCommand(PlainCommand):
     """A command which takes `--section.field value` for its sections, and other names for some of them."""
 
     sections: ClassVar[tuple[str, ...]] = ()
@@ -169,6 +190,13 @@ def settings_of(ctx: typer.Context, path: Path | None = None) -> Settings:
     """The settings in force for this command."""
     found: Settings = load_settings(ctx, path).value
     return found
+
+
+def _without_type(parameters: list[Any]) -> list[Any]:
+    for one in parameters:
+        if getattr(one, "is_flag", False):
+            one.metavar = ""
+    return parameters
 
 
 def _nearest_options(name: str, known: set[str], sections: tuple[str, ...]) -> list[str]:

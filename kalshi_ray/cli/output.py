@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from kalshi_ray.cli.tables import Table
 from kalshi_ray.errors import UsageError
 from kalshi_ray.telemetry import Progress
 
@@ -26,15 +27,24 @@ def emit_json(value: Any) -> None:
 
 
 def say(*lines: str) -> None:
-    """Print for people, with rich's markup; plain where standard output is no terminal."""
+    """Print for people, with rich's markup; plain where standard output is no terminal.
+
+    Lines are broken between words, but for those with a command in them: they can be copied whole.
+    """
     console = _console()
     for line in lines:
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap="kalshi-ray " in line or not sys.stdout.isatty())
 
 
 def show(renderable: Any) -> None:
-    """Print a table or another renderable of rich."""
-    _console().print(renderable)
+    """Print a table or another renderable of rich; into a pipe or a file without blanks at the ends of lines."""
+    console = _console()
+    if sys.stdout.isatty():
+        console.print(renderable)
+        return
+    with console.capture() as captured:
+        console.print(renderable)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def print_manifest(manifest: Manifest, *, as_json: bool) -> None:
@@ -42,7 +52,7 @@ def print_manifest(manifest: Manifest, *, as_json: bool) -> None:
     if as_json:
         emit_json(manifest)
         return
-    span = f"{minute(manifest.first_ns)} to {minute(manifest.last_ns)} UTC"
+    span = f"{second(manifest.first_ns)} to {second(manifest.last_ns)} UTC"
     held = f"{counted(manifest.updates, 'update')} of {counted(manifest.markets, 'market')}"
     say(f"wrote {manifest.id}: {held}, {span}")
     counts = manifest.origin.get("counts", {})
@@ -55,11 +65,21 @@ def print_manifest(manifest: Manifest, *, as_json: bool) -> None:
 
 def written(path: Path, content: str) -> None:
     """Write a report, making its folder. UsageError where that cannot be."""
+    make_folder_of(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     except OSError as problem:
         raise UsageError(f"cannot write {path}: {problem.strerror}", remedy="Choose another place") from problem
+
+
+def make_folder_of(path: Path) -> None:
+    """The folder that a file is to be written into. UsageError where that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise UsageError(f"cannot make the folder of {path}: {problem.strerror}", remedy="Choose another place") from (
+            problem
+        )
 
 
 def counted(count: int, noun: str) -> str:
@@ -67,9 +87,21 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def size(count: int) -> str:
+    """Bytes as people read them: 512 B, 12.3 kB, 4.56 MB."""
+    from kalshi_ray.collect.status import size_text
+
+    return size_text(count)
+
+
 def minute(ns: int) -> str:
     """A time to the minute in UTC; nothing for 0."""
-    return datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M") if ns else ""
+    return second(ns)[: -len(":00")]
+
+
+def second(ns: int) -> str:
+    """A time to the second in UTC; nothing for 0."""
+    return datetime.fromtimestamp(ns // 1_000_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S") if ns else ""
 
 
 def note(line: str) -> None:
@@ -78,27 +110,9 @@ def note(line: str) -> None:
         sys.stderr.write(line + "\n")
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Any:
-    """A table; the columns named in `right` are numbers, aligned so and never cut in two."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table(box=None, pad_edge=False, header_style="dim")
-    cells = [[text(cell) for cell in row] for row in rows]
-    for at, column in enumerate(columns):
-        number = column in right
-        words = [len(word) for cell in (column, *(row[at] for row in cells)) for word in cell.split()]
-        made.add_column(
-            column,
-            justify="right" if number else "left",
-            overflow="fold",
-            no_wrap=at == 0,
-            min_width=max(words, default=0) if number else None,
-        )
-    for row in cells:
-        made.add_row(*map(Text, row))
-    return Group(Text(title, style="bold"), made) if title else made
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
+    """A table that fits itself to the width; the columns named in `right` are numbers."""
+    return Table(title, columns, [[text(cell) for cell in row] for row in rows], right=right)
 
 
 def text(cell: object) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from kalshi_ray.cli.options import AsJson, ConfigFile, SessionId, settings_command, settings_of
-from kalshi_ray.cli.output import counted, emit_json, note, progress_bar, say, show, table, written
+from kalshi_ray.cli.output import counted, emit_json, make_folder_of, note, progress_bar, say, show, table, written
 from kalshi_ray.errors import SessionDamaged, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kalshi_ray.data.session import Session
 
 ExportForm = Literal["csv", "parquet", "jsonl-frames"]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_NS = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1) * 1_000  # that can be written
 Html = Annotated[Path | None, typer.Option("--html", help="Write the report as one HTML file here.")]
 
 
@@ -77,6 +79,7 @@ def validate(ctx: typer.Context, session: SessionId, config: ConfigFile = None, 
 
     Example: kalshi-ray sessions validate demo
     """
+    from kalshi_ray.collect.status import span_text
     from kalshi_ray.data.validate import validate_session
 
     with progress_bar() as progress:
@@ -96,9 +99,10 @@ def validate(ctx: typer.Context, session: SessionId, config: ConfigFile = None, 
         ]
         if rows:
             show(table(f"Findings in {session}", ("", "check", "count", "what", "where first"), rows, right=("count",)))
-        findings = f"{counted(len(rows), 'kind')} of findings" if rows else "nothing is wrong with them"
-        causes = ", ".join(f"{rows:,} by {cause}" for cause, rows in report.gaps.items())
-        say(f"gaps: {causes or 'none'}; books unknown for {report.unknown_s / 3600:,.1f} h, summed over markets")
+        findings = f"{counted(len(rows), 'kind')} of findings, see above" if rows else "nothing is wrong with them"
+        causes = ", ".join(f"{counted(rows, 'row')} by {cause}" for cause, rows in report.gaps.items())
+        unknown = f"; books unknown for {span_text(report.unknown_s)}, summed over markets" if report.unknown_s else ""
+        say(f"gaps: {causes or 'none'}{unknown}")
         if report.lag_ms:
             say("receipt after the exchange: " + ", ".join(f"{name} {ms:,} ms" for name, ms in report.lag_ms.items()))
         say(f"{report.updates:,} updates checked; {findings}")
@@ -112,9 +116,9 @@ def view(
     session: SessionId,
     market: Annotated[str | None, typer.Option("--market", help="Ticker; the busiest one if not given.")] = None,
     at: Annotated[
-        str | None, typer.Option("--at", help="A time, ISO 8601 in UTC or nanoseconds; its end if not given.")
+        str | None, typer.Option("--at", help="A time, ISO 8601 (UTC if no zone) or nanoseconds; its end if not given.")
     ] = None,
-    levels: Annotated[int, typer.Option("--levels", help="Levels of each side, and prints.")] = 10,
+    levels: Annotated[int, typer.Option("--levels", min=1, help="Levels of each side, and prints.")] = 10,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -124,11 +128,12 @@ def view(
     """
     from kalshi_ray.data.analysis import busiest_market, view_session, view_tables
 
+    moment = _moment(at)
     opened = _open(settings_of(ctx, config), session)
     if market is None:
         market = busiest_market(opened)
         note(f"the busiest market; `kalshi-ray sessions analyze {session} --all` lists every one for --market")
-    shown = view_session(opened, market, _moment(at), rows=levels)
+    shown = view_session(opened, market, moment, rows=levels)
     if as_json:
         emit_json(shown)
         return
@@ -151,6 +156,9 @@ def export(
     """
     from kalshi_ray.data.export import export_session
 
+    if str(path) == "-":
+        raise UsageError("an export is a file, not standard output", remedy="Name one that does not exist yet")
+    make_folder_of(path)
     with progress_bar() as progress:
         rows = export_session(_open(settings_of(ctx, config), session), str(path), format=form, progress=progress)
     if as_json:
@@ -173,11 +181,17 @@ def _open(settings: Settings, session: str) -> Session:
 
 
 def _moment(text: str | None) -> int | None:
-    """Nanoseconds since the epoch of a time given in words or digits."""
-    if text is None or text.isdigit():
-        return None if text is None else int(text)
+    """Nanoseconds since the epoch of a time given in words or digits; in words it is UTC unless it names a zone."""
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) > len("20260105"):  # which is a day
+        if int(text) > LATEST_NS:
+            raise UsageError(f"--at {text} is no time in nanoseconds", remedy="Write 2026-01-05T15:20:00")
+        return int(text)
     try:
-        moment = datetime.fromisoformat(text if text.endswith("Z") or "+" in text else f"{text}+00:00")
+        moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(f"--at {text} is no time", remedy="Write 2026-01-05T15:20:00, or nanoseconds") from None
-    return round(moment.timestamp() * 1_000_000) * 1_000
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - EPOCH) // timedelta(microseconds=1) * 1_000

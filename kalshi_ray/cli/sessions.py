@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
+from rich.markup import escape
 
 from kalshi_ray.cli import importing, keeping, reading
 from kalshi_ray.cli.options import AsJson, ConfigFile, settings_command, settings_of
-from kalshi_ray.cli.output import emit_json, minute, print_manifest, progress_bar, say, show, table
+from kalshi_ray.cli.output import emit_json, minute, print_manifest, progress_bar, say, show, size, table
 from kalshi_ray.cli.unfinished import place_note
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ keeping.add_to(app)
 def list_sessions(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """List every session of the store, finished or not.
 
+    Below the table stands how each unfinished one can go on.
+
     Example: kalshi-ray sessions list --store store
     """
     opened = _store(ctx, config)
@@ -41,9 +44,10 @@ def list_sessions(ctx: typer.Context, config: ConfigFile = None, as_json: AsJson
     if not found:
         say(f"no sessions in {opened.url}. Next: kalshi-ray sessions synth, or kalshi-ray sessions import")
         return
-    sizes = ("MB", "raw MB")
-    columns = ("session", "state", "source", "markets", "updates", "from", "to", "depth", "sizes", *sizes, "note")
-    show(table(f"Sessions in {opened.url}", columns, map(_row, found), right=("markets", "updates", *sizes)))
+    numbers = ("markets", "updates", "size", "of it raw")
+    columns = ("session", "state", "source", *numbers[:2], "from (UTC)", "to (UTC)", "depth", "sizes", *numbers[2:])
+    show(table(f"Sessions in {opened.url}", columns, map(_row, found), right=numbers))
+    say(*(escape(f"{one.id}: {one.problem}") for one in found if one.problem))
 
 
 @app.command("synth", cls=settings_command("synth", aliases=SYNTH_ALIASES))
@@ -104,10 +108,10 @@ def _with_place(found: SessionSummary) -> SessionSummary:
 
 
 def _row(found: SessionSummary) -> tuple[object, ...]:
-    sizes = found.bytes / 1e6, found.raw_bytes / 1e6 if found.raw_bytes else None
+    sizes = size(found.bytes), size(found.raw_bytes) if found.raw_bytes else None
     manifest = found.manifest
     if manifest is None:
-        return found.id, found.state, "", None, found.rows, "", "", "", "", *sizes, found.problem
+        return found.id, found.state, "", None, found.rows, "", "", "", "", *sizes
     first, last = minute(manifest.first_ns), minute(manifest.last_ns)
     return (
         found.id,
@@ -120,5 +124,4 @@ def _row(found: SessionSummary) -> tuple[object, ...]:
         manifest.depth,
         manifest.sizes,
         *sizes,
-        found.problem,
     )

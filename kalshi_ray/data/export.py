@@ -60,9 +60,11 @@ def export_session(
         with open(partial, "wb") as stream:
             rows = _WRITERS[format](session, stream, progress)
         partial.rename(target)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C too: half a file is of no use
         partial.unlink(missing_ok=True)
-        raise disk_error(path, error) from error
+        if isinstance(error, OSError):
+            raise disk_error(path, error) from error
+        raise
     return rows
 
 

@@ -345,6 +345,8 @@ def _unfinished(look: Outline, session_id: str, sizes: dict[str, int]) -> Sessio
         never = f"session {session_id!r} was never finished"
         go_on = f"Go on with kalshi-ray collect {session_id}, finish" if draft.source == "collect" else "Finish"
         how = f"{go_on} it with kalshi-ray sessions recover {session_id}, or delete it"
+        if draft.content:  # promised by a copy: recovered, it would be the smaller one of two
+            how = "It is a copy that was cut short: the same kalshi-ray sessions copy goes on with it, or delete it"
         problem = f"{died or never}; {rows:,} updates are in the store. {how}"
     return _line(session_id, sizes, state, rows, draft, problem)
 

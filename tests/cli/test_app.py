@@ -21,18 +21,23 @@ from kalshi_ray.errors import GateClosed
 COMMAND = [sys.executable, "-c", "import sys; from kalshi_ray.cli import main; main()"]
 
 
-def test_help_takes_less_than_half_a_second_of_work() -> None:
-    subprocess.run([*COMMAND, "--help"], capture_output=True, check=True)  # compiled byte code
-    times = []
-    for _ in range(3):
-        began = _work_of_children()
-        subprocess.run([*COMMAND, "--help"], capture_output=True, check=True)
-        times.append(_work_of_children() - began)
-    assert min(times) < 0.5
+def test_help_takes_less_than_half_a_second_of_work_where_its_libraries_take_an_eighth() -> None:
+    """Processor time, which others on the machine do not lengthen, beside that of what every help of its kind needs:
+    a slower machine takes longer for both."""
+    libraries = [sys.executable, "-c", "import typer, rich.console, rich.markdown, rich.table"]
+    times: list[tuple[float, ...]] = []
+    for _ in range(4):  # the first compiles byte code
+        used = [_work_of_children()]
+        for command in ([*COMMAND, "--help"], libraries):
+            subprocess.run(command, capture_output=True, check=True)
+            used.append(_work_of_children())
+        times.append((used[1] - used[0], used[2] - used[1]))
+    ours, theirs = (min(column) for column in zip(*times))
+    assert ours < 4 * theirs
 
 
 def _work_of_children() -> float:
-    """Seconds of processor time: what a busy machine does not lengthen."""
+    """Seconds of processor time."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -46,10 +51,16 @@ def test_help_does_not_import_the_heavy_libraries() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_every_command_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_with_an_example_and_no_type_for_what_takes_no_value(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for words in commands():
         assert run([*words, "--help"]) == 0
-        assert "Example:" in capsys.readouterr().out, " ".join(words)
+        said = capsys.readouterr().out
+        assert "Example:" in said, " ".join(words)
+        assert "<bool>" not in said, " ".join(words)
+    assert (run(["--help"]), run(["sessions", "--help"])) == (0, 0)
+    assert "<bool>" not in capsys.readouterr().out
 
 
 def test_a_wrong_use_exits_with_2_and_one_line_on_standard_error(
@@ -106,6 +117,44 @@ def test_interruption_ends_without_a_traceback() -> None:
 def test_common_options_may_stand_anywhere() -> None:
     line = ["train", "--log-level", "DEBUG", "--steps", "3", "--debug", "--", "--debug"]
     assert hoisted(line) == ["--log-level", "DEBUG", "--debug", "train", "--steps", "3", "--", "--debug"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("sesions list", "no such command 'sesions'. Did you mean 'sessions'? See kalshi-ray --help"),
+        ("sessions validate", "missing argument 'SESSION'. See kalshi-ray sessions validate --help"),
+        ("sessions list --json true", "got unexpected extra argument(s) (true). See kalshi-ray sessions list --help"),
+        ("sessions export a b --format c", "invalid value for '--format': 'c' is not one of 'csv', 'parquet', "),
+        ("sessions list --log-level", "--log-level needs a value. Known: DEBUG, INFO, WARNING, ERROR"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_told_in_a_line_that_names_the_help(
+    words: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words.split()) == 2
+    streams = capsys.readouterr()
+    assert streams.err.startswith(f"error: {told}")
+    assert (streams.out, len(streams.err.splitlines())) == ("", 1)
+
+
+def test_a_group_alone_shows_its_commands_and_is_a_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["sessions"]) == 2
+    assert "validate" in "".join(capsys.readouterr())
+
+
+def test_help_is_broken_by_the_terminal_and_not_where_the_source_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert run(["sessions", "compact", "--help"]) == 0
+    assert "interrupted, the same command goes on. Frames take" in capsys.readouterr().out
+
+
+def test_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Exit codes: 0 ok, 1 failed, 2 wrong use, 3 a gate said no, 130 stopped by Ctrl-C." in said
 
 
 def test_an_unknown_log_level_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

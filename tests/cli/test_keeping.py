@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from kalshi_ray.cli.app import run
+from kalshi_ray.data import copying
 from kalshi_ray.data.owner import Owner
 from kalshi_ray.data.store import SessionStore, open_store
 from tests.data.samples import draft, market_table, random_updates
@@ -75,6 +76,35 @@ def test_a_copy_is_told_and_a_second_one_does_nothing(say: Callable[..., str], a
     again = answer(*line)
     assert (again["was_there"], again["updates"]) == (True, 100)
     assert open_store(there).open("kept").updates().num_rows == 100
+
+
+def test_a_copy_that_was_cut_short_is_told_to_be_copied_again(
+    store: SessionStore, say: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = str(tmp_path / "there")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copying, "_copy_updates", interrupted)
+        assert "stopped" in say("copy", "live", "--to", there, code=130)
+    assert run(["sessions", "list", "--store", there]) == 0
+    assert "It is a copy that was cut short: the same kalshi-ray sessions copy goes on with it" in say(
+        "list", "--store", there
+    )
+    assert "copied to live" in say("copy", "live", "--to", there)
+
+
+def test_sizes_have_the_unit_that_shows_them(say: Callable[..., str]) -> None:
+    assert "0.0 MB" not in say("list") + say("compact", "live") + say("verify", "live")
+
+
+def test_notes_stand_below_the_list(store: SessionStore, say: Callable[..., str]) -> None:
+    store.writer("cut", manifest=draft()).close()
+    lines = say("list").splitlines()
+    assert "note" not in lines[1]
+    assert lines[-1].startswith("cut: session 'cut' was begun") or lines[-1].startswith("cut: session 'cut' was never")
 
 
 def test_verify_names_what_is_damaged_and_ends_with_1(
@@ -162,7 +192,7 @@ def test_list_shows_frames_apart(store: SessionStore, say: Callable[..., str], a
     [live] = answer("list")["sessions"]
     raw = [len(store.open("live").raw_part(name)) for name in store.open("live").raw_parts]
     assert live["raw_bytes"] == sum(raw) < live["bytes"]
-    assert "raw MB" in say("list")
+    assert "of it raw" in say("list")
 
 
 def test_list_says_how_to_go_on_with_a_session_that_nobody_finished(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ def test_list_shows_counted_rows(answer: Any) -> None:
     [session] = answer("sessions", "list")["sessions"]
     assert (session["id"], session["state"], session["manifest"]["markets"]) == ("demo", "finished", 4)
     assert session["rows"] == session["manifest"]["updates"] > 1_000
+
+
+def test_a_pipe_gets_lines_without_blanks_at_their_ends(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert run(["sessions", "list", "--store", str(store)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("demo     finished  synthetic        4")
+    assert [line for line in lines if line != line.rstrip()] == []
 
 
 def test_the_same_settings_make_the_same_session(answer: Any, store: Path) -> None:
@@ -87,6 +96,38 @@ def test_view_shows_the_ladder_at_a_time(answer: Any) -> None:
     assert run(["sessions", "view", "demo", "--market", ticker, "--at", "yesterday"]) == 2
     early = answer("sessions", "view", "demo", "--market", ticker, "--levels", "2")
     assert len(early["prints"]) <= 2 < manifest["updates"]
+
+
+def test_a_time_in_any_zone_is_the_same_moment(answer: Any) -> None:
+    first = answer("sessions", "view", "demo")
+    ns = (first["first_ns"] + first["last_ns"]) // 2 // 1_000_000_000 * 1_000_000_000
+    moment = datetime.fromtimestamp(ns // 1_000_000_000, UTC)
+    east, west = (moment.astimezone(timezone(timedelta(hours=h))).isoformat() for h in (3, -5))
+    naive = moment.replace(tzinfo=None).isoformat()
+    found = [answer("sessions", "view", "demo", "--at", at) for at in (str(ns), naive, f"{naive}Z", east, west)]
+    assert {one["at_ns"] for one in found} == {ns}
+
+
+@pytest.mark.parametrize(
+    "words", ["--at yesterday", "--at 2026-13-01", "--at 99999999999999999999999", "--levels 0", "--levels -3"]
+)
+def test_a_time_or_a_number_of_levels_that_cannot_be_is_refused(
+    words: str, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["sessions", "view", "demo", *words.split(), "--store", str(store)]) == 2
+    streams = capsys.readouterr()
+    assert (streams.out, len(streams.err.splitlines())) == ("", 1)
+
+
+def test_an_export_makes_its_folder_and_is_never_a_stream(
+    answer: Any, tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a folder" / "of mine" / "demo.csv"
+    assert answer("sessions", "export", "demo", str(path))["file"] == str(path)
+    assert path.is_file()
+    assert run(["sessions", "export", "demo", "-", "--store", str(store)]) == 2
+    assert run(["sessions", "export", "demo", str(path / "below"), "--store", str(store)]) == 2
+    assert "is a file, not standard output" in capsys.readouterr().err
 
 
 def test_export_writes_every_row_and_frames_come_back(answer: Any, tmp_path: Path, store: Path) -> None:

@@ -35,6 +35,11 @@ def session_of(folder: Path, table: pa.Table, **more: Any) -> Session:
     return store.open("s")
 
 
+def interrupted(label: str, done: int, total: int) -> None:
+    """A report of progress during which Ctrl-C comes."""
+    raise KeyboardInterrupt
+
+
 def there_and_back(session: Session, folder: Path) -> Session:
     """Export as frames beside the market list, import into another store."""
     frames, markets = str(folder / "frames.jsonl"), str(folder / "markets.json")
@@ -175,5 +180,7 @@ def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path) -> None
         export_session(session, str(tmp_path / "y"), format="xml")  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"cannot write .*nowhere"):
         export_session(session, str(tmp_path / "nowhere" / "x.csv"))
+    with pytest.raises(KeyboardInterrupt):
+        export_session(session, str(tmp_path / "z.csv"), progress=interrupted)
     assert (tmp_path / "x.csv").read_text() == "mine"
     assert not any(name.endswith(".partial") for name in os.listdir(tmp_path))
