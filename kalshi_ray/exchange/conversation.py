@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from enum import Enum, auto
+from collections import Counter
+from collections.abc import Collection
 
 import msgspec
 
-from kalshi_ray.core.units import SECOND
 from kalshi_ray.exchange.feed_events import Dead, Missing
 from kalshi_ray.exchange.feed_settings import FeedSettings, nanoseconds
+from kalshi_ray.exchange.pending import Aim, Budget, Pending
 from kalshi_ray.exchange.resync import Resync
 from kalshi_ray.exchange.subscription import State, Subscription, Word
 from kalshi_ray.wire.commands import (
@@ -26,41 +26,12 @@ from kalshi_ray.wire.commands import (
 from kalshi_ray.wire.fast import SID_MOST
 from kalshi_ray.wire.messages import Acknowledged, CommandFailed, Subscribed, Unsubscribed
 
-PASSING = (Code.COMMAND_TIMEOUT.number, Code.TOO_MANY_REQUESTS.number)  # the same command may do later
-
-
-class _Aim(Enum):
-    """What a command is to do."""
-
-    ASK = auto()
-    JOIN = auto()
-    PART = auto()
-    SNAPSHOT = auto()
-    LEAVE = auto()
-    AUDIT = auto()
-
-
-class _Pending(msgspec.Struct):
-    """A command that was not answered yet."""
-
-    aim: _Aim
-    subscription: Subscription | None  # AUDIT: None
-    tickers: tuple[str, ...]
-    deadline_ns: int
-
-
-class _Budget:
-    """At most `rate` commands in any second."""
-
-    def __init__(self, rate: int) -> None:
-        self._sent: deque[int] = deque(maxlen=rate)  # times of the last commands
-
-    def take(self, now_ns: int) -> bool:
-        """Whether a command may be sent; if so it counts."""
-        if len(self._sent) == self._sent.maxlen and now_ns < self._sent[0] + SECOND:
-            return False
-        self._sent.append(now_ns)
-        return True
+# The same command may do later.
+PASSING = (Code.BAD_MESSAGE.number, Code.COMMAND_TIMEOUT.number, Code.TOO_MANY_REQUESTS.number)
+# The exchange sends these no longer, but was described with them for long.
+ALREADY_SUBSCRIBED, MARKET_NOT_FOUND, INTERNAL_ERROR = 6, 16, 17
+# One of the markets may be at fault, or their number.
+OF_MARKETS = (Code.INVALID_PARAMETER.number, MARKET_NOT_FOUND, Code.MARKET_LIMIT.number)
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -85,11 +56,13 @@ class Conversation:
         # meanwhile is of the time before, and may lack what comes after.
         self.parting: Counter[str] = Counter()
         self.parted: list[str] = []  # of them, those for which that is over
+        self.parts_again: list[str] = []  # those for which it begins, to be joined anew
         self._settings = settings
         self._answer_ns = nanoseconds(settings.answer_s)
-        self._budget = _Budget(settings.commands_per_second)
-        self._pending: dict[int, _Pending] = {}
+        self._budget = Budget(settings.commands_per_second)
+        self._pending: dict[int, Pending] = {}
         self._id = 0
+        self._already: dict[str, Subscription] = {}  # by channel: the exchange has it, and did not say its sid
         self._audit_ns = nanoseconds(settings.audit_s)
         self._next_audit_ns = 0
 
@@ -102,6 +75,7 @@ class Conversation:
         for pending in self._pending.values():
             self._note_parted(pending)
         self._pending.clear()
+        self._already.clear()
         self.resync.clear()
         self._id = 0
 
@@ -127,42 +101,54 @@ class Conversation:
         trades = self._trades
         if trades is None or not (one.has_books and self._settings.books_need_trades):
             return False
-        joins = any(each.subscription is trades and each.aim is _Aim.JOIN for each in self._pending.values())
-        return not self.has_prints or bool(trades.to_join) or joins
+        return not self.has_prints or bool(trades.to_join) or self._joins(trades)
 
-    def _due(self, now_ns: int) -> tuple[_Aim, Subscription | None] | None:
+    def _joins(self, one: Subscription) -> bool:
+        """Whether markets were named that were not answered for yet."""
+        return any(each.subscription is one and each.aim is Aim.JOIN for each in self._pending.values())
+
+    def _held(self, one: Subscription) -> Collection[str]:
+        """Markets whose books are not to be joined, because the exchange refuses their prints."""
+        needs_trades = one.has_books and self._settings.books_need_trades
+        return self._trades.refused if needs_trades and self._trades is not None else ()
+
+    def _due(self, now_ns: int) -> tuple[Aim, Subscription | None] | None:
         for one in self.subscriptions:
             if now_ns < one.not_before_ns:
                 continue
+            one.ask_again(now_ns)
             if one.state is State.IDLE and one.can_ask and not self._must_wait(one):
-                return _Aim.ASK, one
+                if not one.names_markets or one.can_join(now_ns, self._held(one)):
+                    return Aim.ASK, one
+                continue
             if one.state is not State.LIVE:
                 continue
             if one.should_leave or one.is_unfit:
-                return _Aim.LEAVE, one
+                return Aim.LEAVE, one
             if one.to_leave:
-                return _Aim.PART, one
+                return Aim.PART, one
             if self._must_wait(one):
                 continue
-            if one.to_join:
-                return _Aim.JOIN, one
+            if one.can_join(now_ns, self._held(one)) and not (one.is_narrow and self._joins(one)):
+                return Aim.JOIN, one
             if one.has_books and self.resync.due(now_ns, 1):
-                return (_Aim.LEAVE if self._is_hopeless(one) else _Aim.SNAPSHOT), one
-        return (_Aim.AUDIT, None) if self.by_sid and now_ns >= self._next_audit_ns else None
+                return (Aim.LEAVE if self._is_hopeless(one) else Aim.SNAPSHOT), one
+        has_any = self.by_sid or self._already
+        return (Aim.AUDIT, None) if has_any and now_ns >= self._next_audit_ns else None
 
     def _is_hopeless(self, one: Subscription) -> bool:
         """Whether no book of the subscription is known, and asking was in vain for each."""
         return len(self.resync) == len(one.joined) and self.resync.is_hopeless(self._settings.attempts)
 
-    def _command(self, aim: _Aim, one: Subscription | None, now_ns: int) -> Command:
+    def _command(self, aim: Aim, one: Subscription | None, now_ns: int) -> Command:
         self._id += 1
         tickers: tuple[str, ...] = ()
         command: Command
         if one is None:
             self._next_audit_ns = now_ns + self._audit_ns
             command = ListSubscriptions(id=self._id)
-        elif aim is _Aim.ASK:
-            tickers = one.join(self._settings.tickers_per_command)
+        elif aim is Aim.ASK:
+            tickers = one.join(self._held(one))
             one.asked = tickers
             one.turn(Word.ASK)
             command = Subscribe(
@@ -171,30 +157,32 @@ class Conversation:
                 tickers=tickers,
                 use_yes_price=self._settings.use_yes_price if one.has_books else None,
             )
-        elif aim is _Aim.LEAVE:
+        elif aim is Aim.LEAVE:
             one.turn(Word.LEAVE)
             command = Unsubscribe(id=self._id, sids=(one.sid,))
         else:
             action, tickers = self._change(aim, one, now_ns)
             command = UpdateSubscription(id=self._id, sid=one.sid, action=action, tickers=tickers)
-        self._pending[self._id] = _Pending(aim, one, tickers, now_ns + self._answer_ns)
+        self._pending[self._id] = Pending(aim, one, tickers, now_ns + self._answer_ns)
         return command
 
-    def _change(self, aim: _Aim, one: Subscription, now_ns: int) -> tuple[Action, tuple[str, ...]]:
+    def _change(self, aim: Aim, one: Subscription, now_ns: int) -> tuple[Action, tuple[str, ...]]:
         most = self._settings.tickers_per_command
-        if aim is _Aim.PART:
+        if aim is Aim.PART:
             tickers = one.leave(most)
             if one.has_books:
                 self.parting.update(tickers)
+                self.parts_again += [ticker for ticker in tickers if ticker in one.wanted]
             return Action.DELETE, tickers
-        if aim is _Aim.JOIN:
-            tickers = one.join(most)
+        if aim is Aim.JOIN:
+            tickers = one.join(self._held(one))
             if one.has_books:
                 self.resync.expect(tickers, now_ns)
             return Action.ADD, tickers
         tickers = self.resync.due(now_ns, most)
         if vain := self.resync.in_vain(tickers, self._settings.attempts):
             self.events.append(Missing(tickers=vain, channel=one.channel))
+        one.rejoin(self.resync.stuck(tickers, self._settings.attempts))
         self.resync.ask(tickers, now_ns)
         return Action.SNAPSHOT, tickers
 
@@ -207,12 +195,12 @@ class Conversation:
             one = pending.subscription
             if one is None:
                 continue
-            if pending.aim is _Aim.ASK and one.state is State.ASKED:
+            if pending.aim is Aim.ASK and one.state is State.ASKED:
                 one.turn(Word.DEFER)
                 one.hold_back(now_ns)
-            elif pending.aim is _Aim.LEAVE and one.state is State.LEAVING:
+            elif pending.aim is Aim.LEAVE and one.state is State.LEAVING:
                 self._finish(one, Word.DEFER)
-            elif pending.aim is _Aim.JOIN and one.state is State.LIVE:
+            elif pending.aim is Aim.JOIN and one.state is State.LIVE:
                 # A known book was joined, whatever became of the answer.
                 one.again(t for t in pending.tickers if not one.has_books or t in self.resync)
         return bool(late)
@@ -234,11 +222,18 @@ class Conversation:
         if pending.subscription is None:
             self._audit(pending, message, now_ns)
             return False
-        return pending.aim is _Aim.ASK and self._confirm(pending.subscription, message.sid, now_ns)
+        if pending.aim is Aim.JOIN:
+            pending.subscription.accepted(pending.tickers)
+        return pending.aim is Aim.ASK and self._confirm(pending.subscription, message.sid, now_ns)
 
-    def _audit(self, pending: _Pending, message: Acknowledged, now_ns: int) -> None:
-        """Subscriptions that the exchange does not list are dead."""
-        listed = {sid for _, sid in message.subscriptions or ()}
+    def _audit(self, pending: Pending, message: Acknowledged, now_ns: int) -> None:
+        """Subscriptions that the exchange does not list are dead. An answer without a list says nothing."""
+        if message.subscriptions is None:
+            return
+        for channel, sid in message.subscriptions:
+            if channel in self._already:
+                self._confirm(self._already[channel], sid, now_ns)
+        listed = {sid for _, sid in message.subscriptions}
         asked_ns = pending.deadline_ns - self._answer_ns
         for one in list(self.by_sid.values()):
             if one.state is State.LIVE and one.since_ns < asked_ns and one.sid not in listed:
@@ -251,6 +246,8 @@ class Conversation:
         one.turn(Word.CONFIRM)
         if was_late:
             one.joins_late(one.asked)
+        one.accepted(one.joined)
+        self._already.pop(one.channel.value, None)
         one.sid, one.since_ns = sid, now_ns
         self.by_sid[sid] = one
         if one.has_books:
@@ -273,45 +270,70 @@ class Conversation:
         pending = self._pending.pop(message.id, None)
         if pending is not None:
             self._note_parted(pending)
-        one = pending.subscription if pending else self.by_sid.get(message.sid)
-        if message.is_terminal:
-            # Where the frame does not say which subscription is dead, each may be.
-            for each in [one] if one else list(self.by_sid.values()):
+        is_audit = pending is not None and pending.subscription is None
+        one = pending.subscription if pending and not is_audit else self.by_sid.get(message.sid)
+        if message.is_terminal or message.code == INTERNAL_ERROR:
+            # Where the frame does not say which subscription is dead, each may be; no list of them is none of them.
+            each_may_be = [] if is_audit else list(self.by_sid.values())
+            for each in [one] if one else each_may_be:
                 self._die(each, message, now_ns)
         elif pending is not None and one is not None:
             self._refused(one, pending, message, now_ns)
 
-    def _refused(self, one: Subscription, pending: _Pending, message: CommandFailed, now_ns: int) -> None:
+    def _refused(self, one: Subscription, pending: Pending, message: CommandFailed, now_ns: int) -> None:
         aim = pending.aim
         is_passing = message.code in PASSING
         if is_passing:
             one.hold_back(now_ns)
-        if aim is _Aim.ASK and one.state is State.ASKED:
-            one.turn(Word.DEFER if is_passing else Word.REFUSE)
-            if not is_passing:
-                self._tell_death(one, message, is_final=True)
-        elif aim is _Aim.LEAVE and one.state is State.LEAVING:
+        if aim is Aim.ASK and one.state is State.ASKED:
+            self._refused_ask(one, pending, message, now_ns)
+        elif aim is Aim.LEAVE and one.state is State.LEAVING:
             self._finish(one, Word.DEFER if is_passing else Word.END)
         elif one.state is not State.LIVE:
             return
         elif message.code == Code.UNKNOWN_SID.number:
             self._die(one, message, now_ns)
-        elif aim is _Aim.JOIN:
-            self._refused_join(one, pending, message)
-        elif aim is _Aim.PART and is_passing:
+        elif aim is Aim.JOIN:
+            self._refused_join(one, pending, message, now_ns)
+        elif aim is Aim.PART and is_passing:
             one.to_leave |= {ticker: None for ticker in pending.tickers if ticker not in one.joined}
-        elif aim is _Aim.SNAPSHOT and not is_passing:
+        elif aim is Aim.SNAPSHOT and not is_passing:
             self._refused_snapshot(one, message)
 
-    def _refused_join(self, one: Subscription, pending: _Pending, message: CommandFailed) -> None:
+    def _refused_ask(self, one: Subscription, pending: Pending, message: CommandFailed, now_ns: int) -> None:
         if message.code in PASSING:
-            one.again(pending.tickers)
-            return
-        for ticker in pending.tickers:
-            one.joined.pop(ticker, None)
+            one.turn(Word.DEFER)
+        elif message.code == ALREADY_SUBSCRIBED:  # its confirmation did not come: the list of all has its sid
+            one.turn(Word.DEFER)
+            one.hold_back(now_ns)
+            self._already[one.channel.value], self._next_audit_ns = one, now_ns
+        elif message.code in OF_MARKETS and pending.tickers:
+            one.turn(Word.DEFER)
+            self._refuse_markets(one, pending.tickers, message, now_ns)
+        else:
+            one.turn(Word.REFUSE)
+            self._tell_death(one, message, is_final=True)
+
+    def _refused_join(self, one: Subscription, pending: Pending, message: CommandFailed, now_ns: int) -> None:
         if one.has_books:
             self.resync.drop(pending.tickers)
-        self.events.append(Missing(tickers=pending.tickers, channel=one.channel, code=message.code))
+        one.again(pending.tickers)
+        if message.code not in PASSING:
+            self._refuse_markets(one, pending.tickers, message, now_ns)
+
+    def _refuse_markets(self, one: Subscription, tickers: tuple[str, ...], message: CommandFailed, now_ns: int) -> None:
+        """Some of these markets are not taken: the one that is named, all for reasons of another kind, or one alone.
+
+        Otherwise fewer are named at once, until it is found. One too many means that there is room for no other.
+        """
+        if message.code in OF_MARKETS and message.ticker not in tickers and len(tickers) > 1:
+            one.narrow(len(tickers))
+            return
+        refused = (message.ticker,) if message.ticker in tickers else tickers
+        if message.code == Code.MARKET_LIMIT.number:
+            refused = tuple(dict.fromkeys((*refused, *one.to_join)))
+        if fresh := one.refuse(refused, now_ns):
+            self.events.append(Missing(tickers=fresh, channel=one.channel, code=message.code))
 
     def _refused_snapshot(self, one: Subscription, message: CommandFailed) -> None:
         """A single market may be at fault; otherwise the subscription is made anew, which brings all snapshots."""
@@ -344,8 +366,8 @@ class Conversation:
             self._note_parted(self._pending.pop(id))
         one.turn(word)
 
-    def _note_parted(self, pending: _Pending) -> None:
+    def _note_parted(self, pending: Pending) -> None:
         """A command is pending no longer."""
-        if pending.aim is _Aim.PART and pending.subscription is not None and pending.subscription.has_books:
+        if pending.aim is Aim.PART and pending.subscription is not None and pending.subscription.has_books:
             self.parting -= Counter(pending.tickers)
             self.parted += [ticker for ticker in pending.tickers if ticker not in self.parting]

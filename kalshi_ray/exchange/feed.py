@@ -382,12 +382,13 @@ class Feed:
         for one in ended:
             self._tracker.forget(one.sid)
             self._break(one.channel, one.sid, Cause.DEAD, now_ns)
-        for ticker in conversation.parted:
-            if ticker in self._tickers:
-                self._want(self._tickers[ticker], is_ours=True)
+        for tickers, is_ours in ((conversation.parts_again, False), (conversation.parted, True)):
+            for ticker in tickers:
+                if ticker in self._tickers:
+                    self._want(self._tickers[ticker], is_ours=is_ours)
+            tickers.clear()
         self._events += conversation.events
         conversation.events.clear()
-        conversation.parted.clear()
 
     def _lose(self, now_ns: int) -> None:
         self._online = False

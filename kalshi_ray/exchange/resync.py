@@ -102,6 +102,10 @@ class Resync:
         """Those that were asked for this often without an answer."""
         return tuple(t for t in tickers if self._unknown[t].tries == attempts)
 
+    def stuck(self, tickers: Iterable[str], attempts: int) -> tuple[str, ...]:
+        """Those that were asked for so often without an answer once more: asking in another way may help."""
+        return tuple(t for t in tickers if self._unknown[t].tries and self._unknown[t].tries % attempts == 0)
+
     def is_hopeless(self, attempts: int) -> bool:
         """Whether every unknown book was asked for this often, or more, without an answer."""
         return all(one.tries >= attempts for one in self._unknown.values())

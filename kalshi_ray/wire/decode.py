@@ -223,7 +223,7 @@ def _subscribed(frame: wire.SubscribedFrame, envelope: Envelope, reading: Readin
 
 def _ok(frame: wire.OkFrame, envelope: Envelope, reading: Reading) -> Acknowledged:
     try:
-        body = msgspec.json.decode(frame.msg, type=wire.OkBody | list[wire.SubscribedBody] | None)
+        body = msgspec.json.decode(frame.msg, type=wire.OkBody | list[wire.ListedBody] | None)
     except msgspec.ValidationError:  # says something else: still an acknowledgement
         reading.unknown_words["ok msg"] += 1
         body = None

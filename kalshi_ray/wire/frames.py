@@ -134,6 +134,13 @@ class SubscribedBody(msgspec.Struct, forbid_unknown_fields=True):
     sid: int
 
 
+class ListedBody(msgspec.Struct):
+    """One of the subscriptions that there are."""
+
+    channel: str
+    sid: int
+
+
 class ErrorBody(msgspec.Struct, forbid_unknown_fields=True):
     """Why a command failed or a subscription ended."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import product
 from typing import Any
 
@@ -166,7 +166,9 @@ def test_a_subscription_that_is_not_answered_is_asked_for_again() -> None:
     assert not any(isinstance(one, Subscribe) for one in talk.wait(20))
 
 
-@pytest.mark.parametrize(("code", "asks_again"), [(27, True), (18, True), (9, False), (26, False), (8, False)])
+@pytest.mark.parametrize(
+    ("code", "asks_again"), [(27, True), (18, True), (1, True), (9, False), (5, False), (8, False)]
+)
 def test_a_refused_subscription_is_asked_for_again_only_if_that_can_help(code: int, asks_again: bool) -> None:
     talk = Talk()
     events = talk.hear(error(code, id=1))
@@ -176,6 +178,107 @@ def test_a_refused_subscription_is_asked_for_again_only_if_that_can_help(code: i
     assert bool(talk.wait(1)) == asks_again
     talk.feed.lost(talk.now)
     assert talk.feed.connect(talk.now), "another connection, another chance"
+
+
+def refusing(talk: Talk, refused: Collection[str], seconds: float, **error_of: Any) -> list[tuple[str, ...]]:
+    """An exchange that takes no command that names one of these markets; what was named to it."""
+    named, sid = [], 1
+    for _ in range(round(10 * seconds)):
+        for one in talk.wait(0.1):
+            assert isinstance(one, Subscribe | UpdateSubscription)
+            if isinstance(one, UpdateSubscription) and one.action is not Action.ADD:
+                continue
+            named.append(one.tickers)
+            if bad := [ticker for ticker in one.tickers if ticker in refused]:
+                said = {"ticker": bad[0]} if error_of.get("says_which") else {}
+                talk.hear(error(error_of["code"], id=one.id, **said))
+            elif isinstance(one, Subscribe):
+                talk.hear(subscribed(one.id, sid), *(snapshot(each, 0, sid) for each in one.tickers))
+            else:
+                talk.hear(frame("ok", id=one.id, sid=sid), *(snapshot(each, 0, sid) for each in one.tickers))
+    return named
+
+
+@pytest.mark.parametrize("says_which", [False, True])
+@pytest.mark.parametrize("code", [11, 16])
+def test_a_market_that_the_exchange_does_not_take_costs_the_others_nothing(code: int, says_which: bool) -> None:
+    tickers = [f"T{number}" for number in range(40)]
+    talk = Talk(tickers=tickers)
+    talk.hear(error(code, id=1, **({"ticker": "T7"} if says_which else {})))
+    named = refusing(talk, {"T7", "T31"}, 20, code=code, says_which=says_which)
+    known = dict(zip(tickers, talk.is_known(*tickers)))
+    assert {ticker for ticker, is_known in known.items() if not is_known} == {"T7", "T31"}
+    assert len(named) < 30
+    missing = [event for event in talk.events if isinstance(event, Missing) and event.code == code]
+    assert sorted(one.tickers for one in missing) == [("T31",), ("T7",)], "told once"
+    refusing(talk, (), 40, code=code)
+    assert talk.is_known("T7", "T31") == [True, True], "it may be taken later: it was new"
+
+
+def test_where_the_exchange_takes_so_many_markets_only_as_many_are_recorded_and_the_others_are_told() -> None:
+    tickers = [f"T{number}" for number in range(40)]
+    talk, taken = Talk(tickers=tickers), set[str]()
+    commands, sent = talk.commands, 0
+    for _ in range(600):
+        for one in commands:
+            sent += 1
+            assert isinstance(one, Subscribe | UpdateSubscription)
+            if isinstance(one, UpdateSubscription) and one.action is not Action.ADD:
+                continue
+            if len(taken) + len(one.tickers) > 25:
+                talk.hear(error(26, id=one.id))
+                continue
+            taken |= set(one.tickers)
+            answer = subscribed(one.id) if isinstance(one, Subscribe) else frame("ok", id=one.id, sid=1)
+            talk.hear(answer, *(snapshot(each, 0) for each in one.tickers))
+        commands = talk.wait(0.1)
+    assert len(taken) == 25 and all(talk.is_known(*taken)) and sent < 30
+    (missing,) = [event for event in talk.events if isinstance(event, Missing)]
+    assert missing.code == 26 and taken.isdisjoint(missing.tickers) and len(missing.tickers) == 15
+
+
+def test_an_exchange_that_takes_no_market_is_asked_less_and_less() -> None:
+    tickers = [f"T{number}" for number in range(40)]
+    talk = Talk(tickers=tickers)
+    talk.hear(error(16, id=1))
+    assert 6 < len(refusing(talk, tickers, 60, code=16)) < 20
+
+
+def test_books_of_markets_whose_prints_are_refused_are_not_asked_for_until_the_prints_come() -> None:
+    talk = Talk(FeedSettings(channels=(Channel.TRADE, Channel.BOOK), books_need_trades=True))
+    talk.hear(error(16, id=1, ticker="B"))
+    (trades,) = talk.wait(0.5)
+    assert trades == Subscribe(id=2, channels=(Channel.TRADE,), tickers=("A",))
+    talk.hear(subscribed(2, 1, "trade"))
+    (books,) = talk.wait(0.5)
+    assert isinstance(books, Subscribe) and books.tickers == ("A",)
+    talk.hear(subscribed(books.id, 2), snapshot("A", 1, sid=2))
+    assert talk.wait(25) == []
+    (again,) = talk.wait(7)
+    assert isinstance(again, UpdateSubscription) and (again.sid, again.tickers) == (1, ("B",))
+    talk.hear(frame("ok", id=again.id, sid=1, seq=1))
+    (join,) = talk.wait(0.1)
+    assert isinstance(join, UpdateSubscription) and (join.sid, join.tickers) == (2, ("B",))
+
+
+def test_a_subscription_that_the_exchange_has_already_is_found_in_its_list() -> None:
+    """The confirmation was lost, and asking again is refused: an exchange that does not take it for an addition."""
+    talk = Talk(FeedSettings(channels=(Channel.BOOK,), answer_s=1.0))
+    talk.wait(1.5)
+    again = talk.commands[-1]
+    assert isinstance(again, Subscribe)
+    talk.hear(error(6, id=again.id))
+    talk.wait(0.1)
+    listing = talk.commands[-1]
+    assert isinstance(listing, ListSubscriptions)
+    talk.hear(frame("ok", [{"channel": "orderbook_delta", "sid": 3}, {"channel": "fill", "sid": 4}], id=listing.id))
+    asked = [one for one in talk.wait(2) if isinstance(one, UpdateSubscription)]
+    assert {(one.sid, one.action, one.tickers) for one in asked} == {(3, Action.SNAPSHOT, ("A", "B"))}
+    talk.hear(snapshot("A", 7, sid=3), snapshot("B", 8, sid=3), delta("A", 9, sid=3))
+    talk.wait(0.5)
+    talk.hear(snapshot("A", 10, sid=3), snapshot("B", 11, sid=3))
+    assert talk.is_known("A", "B") == [True, True]
+    assert not any(isinstance(one, Subscribe) for one in talk.wait(20))
 
 
 # -- gaps
@@ -220,6 +323,20 @@ def test_a_book_that_is_not_sent_is_asked_for_again_and_then_told_as_missing() -
     assert asked[0] == ("B",) and len(asked) >= 3
     assert [e for e in talk.events if isinstance(e, Missing)] == [Missing(tickers=("B",), channel=Channel.BOOK)]
     assert talk.is_known("A") == [True], "one silent market does not cost the others their books"
+
+
+def test_a_market_whose_book_is_asked_for_in_vain_is_left_and_joined_anew() -> None:
+    talk = live(FeedSettings(channels=(Channel.BOOK,), answer_s=1.0, attempts=2))
+    talk.hear(delta("B", 3, change="-9.00"))
+    talk.hear(delta("A", 4))
+    sent = talk.wait(3)
+    part, join = (one for one in sent if isinstance(one, UpdateSubscription) and one.action is not Action.SNAPSHOT)
+    assert (part.action, part.tickers, join.action, join.tickers) == (Action.DELETE, ("B",), Action.ADD, ("B",))
+    talk.hear(snapshot("B", 5))
+    assert talk.is_known("B") == [False], "it may lack what comes before the market is joined again"
+    talk.hear(frame("ok", id=part.id, sid=1, seq=6), frame("ok", id=join.id, sid=1, seq=7), snapshot("B", 8))
+    assert talk.is_known("A", "B") == [True, True]
+    assert talk.hear(delta("B", 9)) and talk.wait(20) == []
 
 
 @pytest.mark.parametrize("answer", ["silence", "refusal"])
@@ -277,7 +394,7 @@ def test_a_book_that_stays_wrong_is_asked_for_less_and_less() -> None:
 # -- ends
 
 
-@pytest.mark.parametrize("code", [10, 25])
+@pytest.mark.parametrize("code", [10, 17, 25])
 @pytest.mark.parametrize("names", [{"sid": 1, "seq": 3}, {}], ids=["with sid", "without"])
 def test_a_dead_subscription_is_asked_for_again(code: int, names: dict[str, int]) -> None:
     talk = live()
@@ -301,6 +418,25 @@ def test_a_subscription_that_the_exchange_does_not_list_is_dead() -> None:
     events = talk.hear(frame("ok", [], id=asked[-1].id))
     assert [type(event) for event in events if not hasattr(event, "subscriptions")] == [Stale, Dead]
     assert talk.is_known("A") == [False] and isinstance(talk.wait(1)[0], Subscribe)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        frame("ok", id=0),
+        frame("ok", {"subscriptions": []}, id=0),
+        frame("ok", [{"channel": "orderbook_delta", "sid": 1, "market_tickers": ["A", "B"]}], id=0),
+        error(5, id=0),
+        error(10, id=0),
+    ],
+    ids=["nothing", "another form", "more keys", "unknown command", "an error"],
+)
+def test_an_answer_that_lists_no_subscriptions_says_nothing_of_them(answer: bytes) -> None:
+    talk = live(FeedSettings(channels=(Channel.BOOK,), audit_s=10.0))
+    talk.wait(11)
+    listing = [one for one in talk.commands if isinstance(one, ListSubscriptions)][-1]
+    talk.hear(answer.replace(b'"id":0', f'"id":{listing.id}'.encode()))
+    assert talk.is_known("A", "B") == [True, True] and talk.wait(5) == []
 
 
 def test_an_exchange_that_unsubscribes_us_is_asked_again() -> None:
@@ -695,7 +831,7 @@ def test_a_market_joins_the_books_when_it_has_joined_the_trades() -> None:
 
 def test_where_trades_are_refused_for_good_books_come_without_them_and_that_is_told() -> None:
     talk = Talk(TAPE)
-    (dead,) = (event for event in talk.hear(error(11, id=1)) if isinstance(event, Dead))
+    (dead,) = (event for event in talk.hear(error(13, id=1)) if isinstance(event, Dead))
     assert dead.channel is Channel.TRADE and dead.is_final
     assert [one.channels for one in talk.wait(0.1) if isinstance(one, Subscribe)] == [(Channel.BOOK,)]
     talk.hear(subscribed(2, 1), snapshot("A", 1))
