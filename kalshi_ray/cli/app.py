@@ -114,10 +114,8 @@ def _called(line: list[str]) -> int:
         if isinstance(stop.__context__, BrokenPipeError):  # which typer takes for a failure
             raise stop.__context__ from None
         raise
-    except typer.Abort:
-        raise UsageError(
-            "not confirmed: nothing was done", remedy="At a terminal answer y, elsewhere add --yes"
-        ) from None
+    except typer.Abort:  # Ctrl-C, or the end of input, where somebody is asked
+        code = INTERRUPTED
     except WrongUse as problem:
         return _wrongly_used(problem)
     if code == INTERRUPTED:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from kalshi_ray.cli import exchange_watch
+from kalshi_ray.cli.exchange_words import count_of, leg_of, price_of
 from kalshi_ray.cli.options import AsJson, ConfigFile, settings_command, settings_of
 from kalshi_ray.cli.output import emit_json, note, say, show, table
-from kalshi_ray.errors import OutcomeUnknown, UsageError, WireError
+from kalshi_ray.errors import OutcomeUnknown, UsageError
 
 if TYPE_CHECKING:
     from kalshi_ray.cli.exchange_rows import Row
@@ -135,16 +135,18 @@ def order(
 
     Example: kalshi-ray exchange order KXHIGHNY-26OCT09-B65.5 buy yes 10 0.56 --post-only
     """
+    from kalshi_ray.wire.numbers import money_text
     from kalshi_ray.wire.trading import OrderRequest, TimeInForce
 
     if again and not client_order_id:
         raise UsageError("--again needs the --client-order-id under which the order was sent before")
-    side, on_yes_scale = _leg(action, outcome, _number(price, "price", 4))
+    pips, lots = price_of(price), count_of(count)
+    side, on_yes_scale = leg_of(action, outcome, pips)
     wish = OrderRequest(
         ticker=ticker,
         client_order_id=client_order_id or str(uuid.uuid4()),
         side=side,
-        size=_number(count, "count", 2),
+        size=lots,
         price=on_yes_scale,
         time_in_force=TimeInForce[time_in_force.upper()],
         post_only=post_only,
@@ -152,7 +154,8 @@ def order(
         expires_ns=-(-(time.time_ns() + expires_s * SECOND) // SECOND) * SECOND if expires_s else 0,
     )
     settings = _settings(ctx, config)
-    _confirm(settings, f"{action} {count} {outcome.upper()} of {ticker} at ${price}", yes=yes, as_json=as_json)
+    words = f"{action} {count} {outcome.upper()} of {ticker} at ${price}, ${money_text(pips * lots)} in all before fees"
+    _confirm(settings, words, yes=yes, as_json=as_json)
     _report(_sent(settings, wish, again=again), as_json=as_json)
 
 
@@ -308,37 +311,15 @@ def _done(ctx: typer.Context, config: Path | None, work: Any) -> tuple[ExchangeS
 
 
 def _show(settings: ExchangeSettings, title: str, name: str, rows: Sequence[Row], as_json: bool) -> None:
-    from kalshi_ray.cli.exchange_rows import RIGHT
+    from kalshi_ray.cli.exchange_rows import headings
 
     if as_json:
         emit_json({name: rows})
     elif rows:
-        columns = tuple(rows[0])
-        right = [column for column in columns if column in RIGHT or column.startswith("cash of")]
+        columns, right = headings(rows[0])
         show(table(f"{title} ({settings.environment})", columns, (tuple(row.values()) for row in rows), right=right))
     else:
         say(f"{title} ({settings.environment}): none")
-
-
-def _leg(action: str, outcome: str, price: int) -> tuple[Any, int]:
-    """The side and the price on the YES scale: NO at q is the other side at one dollar less q."""
-    from kalshi_ray.core.units import DOLLAR, Side
-
-    side = Side.BID if (action == "buy") == (outcome == "yes") else Side.ASK
-    return side, price if outcome == "yes" else DOLLAR - price
-
-
-def _number(text: str, what: str, digits: int) -> int:
-    """A positive number with at most so many decimals, exactly."""
-    from kalshi_ray.wire.numbers import scaled
-
-    try:
-        number = scaled(Decimal(text), digits, what)
-    except (InvalidOperation, WireError) as problem:
-        raise UsageError(f"{what} {text!r} is not a number with at most {digits} decimals") from problem
-    if number <= 0:
-        raise UsageError(f"{what} {text} is not above 0")
-    return number
 
 
 def _confirm(settings: ExchangeSettings, what: str, *, yes: bool, as_json: bool) -> None:
@@ -353,7 +334,16 @@ def _confirm(settings: ExchangeSettings, what: str, *, yes: bool, as_json: bool)
     if as_json:
         raise UsageError("--json asks nothing", remedy="Add --yes to send it")
     where = {"local": "the simulator", "demo": "the demo exchange", "live": "the LIVE exchange, for real money"}
-    typer.confirm(f"{what}, on {where[address.environment]}?", abort=True, err=True)
+    try:
+        is_wanted = typer.confirm(f"{what}, on {where[address.environment]}?", err=True)
+    except typer.Abort as problem:
+        note("")  # the question stands on its line
+        if isinstance(problem.__context__, KeyboardInterrupt):
+            raise
+        raise UsageError("nobody answered: nothing was sent", remedy="Add --yes to send it") from None
+    if not is_wanted:
+        note("nothing was sent")
+        raise typer.Exit(1)
 
 
 def _sent(settings: ExchangeSettings, wish: OrderRequest, *, again: bool) -> Placed:

@@ -11,10 +11,18 @@ from kalshi_ray.wire.trading import AccountFill, Balance, Order, Placed, Positio
 
 Row = dict[str, str]
 
-RIGHT = (
-    "bid", "ask", "last", "volume", "price", "count", "filled", "remaining", "position", "exposure", "realized", "fees",
-    "fee", "bid count", "ask count", "cash", "positions",
-)  # fmt: skip
+DOLLARS = ("bid", "ask", "last", "price", "exposure", "realized", "fees", "fee", "cash", "positions")
+CONTRACTS = ("volume", "count", "filled", "remaining", "position", "bid count", "ask count")
+TIMES = ("closes", "created", "time", "updated")
+CASH_OF = "cash of shard "
+
+
+def headings(row: Row) -> tuple[list[str], list[str]]:
+    """The names of a row's columns with their units, and those of numbers among them."""
+    units = dict.fromkeys(DOLLARS, " ($)") | dict.fromkeys(TIMES, " (UTC)")
+    units |= {name: " ($)" for name in row if name.startswith(CASH_OF)}
+    numbers = [name + units.get(name, "") for name in row if name not in TIMES and (name in units or name in CONTRACTS)]
+    return [name + units.get(name, "") for name in row], numbers
 
 
 def market_row(market: Market) -> Row:
@@ -83,7 +91,7 @@ def position_row(position: Position) -> Row:
 
 def balance_row(balance: Balance) -> Row:
     """What `exchange balance` says."""
-    shards = {f"cash of shard {shard}": money_text(cash) for shard, cash in balance.by_shard}
+    shards = {f"{CASH_OF}{shard}": money_text(cash) for shard, cash in balance.by_shard}
     return {"cash": money_text(balance.cash), "positions": money_text(balance.portfolio_value)} | shards
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from kalshi_ray.evaluate.run import Evaluation
     from kalshi_ray.train.job import Trained
 
+PROGRAM = "kalshi-ray"
 SESSION = "quickstart"
 SECTIONS = ("synth", "selection", "split", "env", "train", "ray", "evaluation", "causal")
 DEFAULTS = Path(__file__).resolve().parents[2] / "jobs" / "quickstart.toml"
@@ -85,7 +88,8 @@ def quickstart(
 
     Example: kalshi-ray quickstart --folder /tmp/quickstart
     """
-    settings = _in_folder(settings_of(ctx, config or _defaults()), folder)
+    config = config or _defaults()
+    settings = _in_folder(settings_of(ctx, config), folder)
     story = Story(silent=as_json, folder=folder)
     began = time.perf_counter()
     story.tell("[bold]From order books to a registered policy[/bold], on this machine, with nothing but this package.")
@@ -106,7 +110,7 @@ def quickstart(
         figures = [{"name": p.name, "role": p.role, "figures": p.figures} for p in judged.report.policies]
         emit_json({"seconds": story.seconds | {"total": total}, "model": model, "report": report, "policies": figures})
         return
-    say(f"\nall of it in {total:.0f} s", "", *_next_commands(folder, model, report))
+    say(f"\nall of it in {total:.0f} s", "", *_next_commands(folder, config, report))
 
 
 @contextmanager
@@ -276,14 +280,29 @@ def verdict_table(report: EvaluationReport) -> Any:
     return table(f"On {report.data.markets:,} markets never seen", columns, rows, right=columns[1:])
 
 
-def _next_commands(folder: Path, model: str, report: Path) -> list[str]:
-    places = " ".join(f"--{name} {folder / name}" for name in ("store", "registry"))
+def _next_commands(folder: Path, config: Path, report: Path) -> list[str]:
+    from rich.markup import escape
+
+    registry = shlex.quote(str(folder / "registry"))
+    places = f"--store {shlex.quote(str(folder / 'store'))} --registry {registry}"
+    near = config.relative_to(Path.cwd()) if config.is_relative_to(Path.cwd()) else config
+    settings = f"--config {shlex.quote(str(near))}"
+    call = f"  {_program()}"
     return [
+        f"[bold]The report, for a browser[/bold]: {escape(str(report))}",
+        "",
         "[bold]What to type next[/bold]",
-        f"  open {report}",
-        f"  kalshi-ray models show challenger --registry {folder / 'registry'}",
-        f"  kalshi-ray evaluate --session {SESSION} --policy challenger --policy take-imbalance {places} "
-        "--config jobs/quickstart.toml",
-        f"  kalshi-ray env trace {SESSION} --policy challenger {places} --config jobs/quickstart.toml",
-        "  kalshi-ray sessions import --help        bring your own recordings",
+        escape(f"{call} models show challenger --registry {registry}"),
+        escape(f"{call} evaluate --session {SESSION} --policy challenger --policy take-imbalance {places} {settings}"),
+        escape(f"{call} env trace {SESSION} --policy challenger {places} {settings}"),
+        f"{call} sessions import --help        bring your own recordings",
     ]
+
+
+def _program() -> str:
+    """What a shell calls this program here: its name, or its path where the name is not found or is another's."""
+    called = Path(sys.argv[0])
+    if called.name != PROGRAM:
+        return PROGRAM
+    found = shutil.which(PROGRAM)
+    return PROGRAM if found and Path(found).samefile(called) else shlex.quote(str(called))

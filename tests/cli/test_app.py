@@ -16,6 +16,7 @@ import typer
 from kalshi_ray.cli import app as cli_app
 from kalshi_ray.cli import output
 from kalshi_ray.cli.app import hoisted, run
+from kalshi_ray.cli.quickstart import _next_commands
 from kalshi_ray.errors import GateClosed
 
 COMMAND = [sys.executable, "-c", "import sys; from kalshi_ray.cli import main; main()"]
@@ -217,6 +218,28 @@ def test_progress_shows_its_label_on_a_terminal() -> None:
     os.close(secondary)
     assert b"building" in os.read(primary, 65536)
     os.close(primary)
+
+
+def test_the_quickstart_says_commands_that_work_where_it_was_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "kalshi-ray"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bin/kalshi-ray", "quickstart"])
+
+    def said() -> list[str]:
+        lines = _next_commands(Path("my folder"), tmp_path / "jobs" / "q.toml", Path("my folder/r.html"))
+        return [line.strip() for line in lines if " models show " in line or " env trace " in line]
+
+    monkeypatch.setenv("PATH", "/nowhere")
+    show, trace = said()
+    assert show == "bin/kalshi-ray models show challenger --registry 'my folder/registry'"
+    assert trace.endswith("--store 'my folder/store' --registry 'my folder/registry' --config jobs/q.toml")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert said()[0].startswith("kalshi-ray models")
 
 
 def failing(problem: Exception) -> object:

@@ -214,11 +214,56 @@ def test_the_options_of_an_order_are_sent(desk: Desk, capsys: pytest.CaptureFixt
 def test_an_order_asks_first_and_a_no_sends_nothing(
     desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for said, writes in (("n\n", 0), ("", 0), ("y\n", 1)):
+    for said, code, told in (
+        ("n\n", 1, "nothing was sent\n"),
+        ("", 2, "[y/N]:\nerror: nobody answered: nothing was sent. Add --yes to send it\n"),
+        ("y\n", 0, "[y/N]:"),
+    ):
         monkeypatch.setattr("sys.stdin", io.StringIO(said))
-        assert run(["exchange", "order", T1, "buy", "yes", "10", "0.56"]) == (0 if writes else 1)
-        assert f"buy 10 YES of {T1} at $0.56, on the simulator?" in capsys.readouterr().err
-        assert len(desk.writes) == writes
+        assert run(["exchange", "order", T1, "buy", "yes", "10", "0.56"]) == code
+        err = capsys.readouterr().err
+        assert err.startswith(f"buy 10 YES of {T1} at $0.56, $5.6000 in all before fees, on the simulator? [y/N]:")
+        assert err.endswith(told)
+        assert len(desk.writes) == (code == 0)
+
+
+def test_ctrl_c_where_somebody_is_asked_sends_nothing(
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(io.StringIO):
+        def readline(self, *_: object) -> str:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", Interrupted())
+    assert run(["exchange", "cancel", "--all"]) == 130
+    assert capsys.readouterr().err.endswith("[y/N]:\nstopped\n")
+    assert desk.writes == []
+
+
+@pytest.mark.parametrize(
+    ("count", "price", "said"),
+    [
+        ("10", "56", "price 56 is not below $1. It is in dollars for one contract, such as 0.56"),
+        ("10", "1", "price 1 is not below $1"),
+        ("10", "0", "price 0 is not above 0"),
+        ("10", "0.12345", "price '0.12345' is not a number with at most 4 decimals"),
+        ("0", "0.56", "count 0 is not above 0"),
+        ("1.005", "0.56", "count '1.005' is not a number with at most 2 decimals"),
+        ("nan", "0.56", "count 'nan' is not a number"),
+    ],
+)
+def test_a_price_or_a_count_that_cannot_be_is_never_sent(
+    count: str, price: str, said: str, desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for outcome in ("yes", "no"):
+        assert run(["exchange", "order", T1, "buy", outcome, count, price, "--yes"]) == 2
+        assert said in capsys.readouterr().err
+    assert desk.asked == []
+
+
+def test_columns_for_people_have_their_units(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "bid ($)" in out(capsys, "markets") and "closes (UTC)" in out(capsys, "markets")
+    assert "cash ($)" in out(capsys, "balance") and "fee ($)" in out(capsys, "fills")
 
 
 @pytest.mark.parametrize(
