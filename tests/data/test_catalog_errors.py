@@ -102,7 +102,7 @@ def test_a_reader_reads_and_is_told_why_it_may_not_write(role: Callable[[str, st
     for attempt in attempts:
         with pytest.raises(DataError) as caught:
             attempt()
-        one_line(caught, "permission denied for table", "to write, the role that owns the tables")
+        one_line(caught, "has not the right to write: its tables belong to role 'postgres'", "docs/postgres.md, Rights")
     assert owner.read_table("s", PART, UPDATES).equals(TABLE)
 
 
@@ -123,7 +123,15 @@ def test_a_wrong_password_an_unknown_role_and_an_unknown_database_are_named(role
     assert caught.value.exit_code == 1
 
 
-def test_what_does_not_answer_is_down_after_the_patience_of_the_url() -> None:
+def test_what_does_not_answer_is_down_after_the_patience_of_the_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = socket.getaddrinfo
+
+    def named(host: str, *asked: object, **more: object) -> object:
+        if host == "host.invalid":  # a name server that nobody reaches takes longer to say so
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return found(host, *asked, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", named)
     with ExitStack() as stack:
         silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         unused = stack.enter_context(socket.socket())
@@ -229,7 +237,7 @@ def tls_only(key: Path, certificate: Path) -> Iterator[int]:
 
 
 def test_bounds_on_time_that_a_role_or_a_database_has_do_not_cut_a_call_short() -> None:
-    backend = fresh_backend(connect_timeout=1)
+    backend = fresh_backend()
     table = random_updates(60_000, markets=2, seed=2)
     bounds = ["statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout"]
     bounds += ["transaction_timeout"] * bool(
@@ -270,7 +278,7 @@ def test_tables_that_are_dropped_under_a_program_are_named_and_then_there_is_not
 def test_an_authority_that_is_demanded_and_not_there_is_named_at_once() -> None:
     with pytest.raises(UsageError) as caught:
         open_backend(f"postgresql://user:s3cret@127.0.0.1:{server().port}/postgres?sslmode=verify-full").ids()
-    one_line(caught, "root certificate file", "Correct the URL or the PG… variables")
+    one_line(caught, "root certificate file", "Give its authority in a PEM file: sslrootcert=…")
 
 
 def test_a_server_without_a_free_connection_is_waited_for() -> None:
@@ -280,8 +288,8 @@ def test_a_server_without_a_free_connection_is_waited_for() -> None:
     first = open_backend(server().url_of("single", PASSWORD, database))
     first.write("s", MANIFEST, b"{}")  # keeps its connection
     with pytest.raises(StoreDown) as caught:
-        open_backend(server().url_of("single", PASSWORD, database, connect_timeout=0.3)).ids()
-    one_line(caught, "the server takes no more connections")
+        open_backend(server().url_of("single", PASSWORD, database, connect_timeout=2)).ids()
+    one_line(caught, "the server takes no more connections: too many connections for role")
     first.database.close()
     second = open_backend(server().url_of("single", PASSWORD, database, connect_timeout=20))
     assert second.ids() == ["s"]
@@ -322,8 +330,8 @@ def test_what_the_server_refuses_leaves_nothing_half_written(state: str, kind: t
 
 
 def test_a_lock_of_somebody_else_is_waited_for_and_then_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kalshi_ray.data.catalog.database.LOCK_S", 0.1)
-    backend = fresh_backend(connect_timeout=0.3)
+    monkeypatch.setattr("kalshi_ray.data.catalog.link.LOCK_S", 0.1)
+    backend = fresh_backend(connect_timeout=1)
     backend.write_table("s", PART, [TABLE], UPDATES)
     backend.database.close()  # the next connection waits as long as is said above
 

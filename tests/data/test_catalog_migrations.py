@@ -75,11 +75,11 @@ def test_an_older_program_leaves_a_later_database_alone() -> None:
     url = fresh_url()
     migrate_database(backend_of(url, LATER))
     older = backend_of(url)
-    for attempt in (older.ids, lambda: older.write("s", MANIFEST, b"")):
+    attempts = (older.ids, lambda: older.write("s", MANIFEST, b""), lambda: migrate_database(older))
+    for attempt in attempts:
         with pytest.raises(StoreOutdated, match=r"holds schema version 3, this program speaks 1. Upgrade kalshi-ray"):
             attempt()
     assert read_status(older).state == "newer"
-    assert migrate_database(older) == []
 
 
 def test_a_program_that_was_running_during_the_migration_stops_writing() -> None:
@@ -128,6 +128,18 @@ def test_tables_of_another_program_are_never_touched(table: str) -> None:
     beside = open_backend(url.replace("schema=public", "schema=sessions_of_ours"))
     beside.write("s", MANIFEST, b"{}")
     assert beside.ids() == ["s"]
+
+
+def test_tables_of_ours_that_lost_their_version_are_told_what_can_be_done() -> None:
+    url = fresh_url()
+    migrate_database(backend_of(url))
+    sql(url, "DELETE FROM kalshi_ray.schema_version WHERE true;")
+    with pytest.raises(DataError, match=r"its schema_version says nothing of: .* already exists. Restore a backup, or"):
+        migrate_database(backend_of(url))
+    sql(url, "DROP TABLE kalshi_ray.schema_version;")
+    with pytest.raises(DataError, match=r"not ours: .*Nothing was changed. Name a schema .* alone: \?schema=…"):
+        backend_of(url).ids()
+    assert migrate_database(backend_of(f"{url}&schema=beside")) == list(STEPS)
 
 
 def test_a_schema_that_is_there_already_is_used() -> None:

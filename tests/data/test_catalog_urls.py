@@ -47,6 +47,7 @@ def test_a_password_that_was_not_quoted_is_never_shown_either(password: str, is_
         ("postgresql:///d?host=/run/x", "postgresql:///d?host=/run/x", "/run/x/.s.PGSQL.5432"),
         ("postgresql://u@:99/d?host=/run/x", "postgresql://u@:99/d?host=/run/x", "/run/x/.s.PGSQL.99"),
         ("postgresql:///d", "postgresql:///d", "the local server"),
+        ("postgresql:///d?host=/run/x&port=99&user=u", "postgresql://u@:99/d?host=/run/x", "/run/x/.s.PGSQL.99"),
         ("postgresql://h/a%20b?schema=kalshi_ray", "postgresql://h:5432/a%20b", "h:5432"),
         ("postgresql://%C3%A9@h/d?schema=Mine", "postgresql://%C3%A9@h:5432/d?schema=Mine", "h:5432"),
     ],
@@ -55,6 +56,15 @@ def test_a_place_is_shown_as_a_url_that_names_it_again(url: str, shown: str, ser
     place = read_place(url)
     assert (str(place), place.server) == (shown, server)
     assert read_place(shown) == place
+
+
+def test_a_port_that_the_url_does_not_name_is_that_of_every_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPORT", "6001")
+    assert read_place("postgresql://h/d").port == 6001
+    assert read_place("postgresql://h:5432/d").port == 5432
+    monkeypatch.setenv("PGPORT", "6001,6002")
+    with pytest.raises(UsageError, match=r"'6001,6002' is no port. Give one number .* or in PGPORT"):
+        read_place("postgresql://h/d")
 
 
 def test_patience_is_what_the_url_says() -> None:
@@ -73,8 +83,13 @@ def test_patience_is_what_the_url_says() -> None:
         ("h,i/d", r"one server"),
         ("h/d#x", r"no # are expected"),
         ("h/d?schema=a&schema=b", r"stands twice"),
-        ("h/d?colour=red", r"unknown parameter 'colour'. Known: schema, connect_timeout, host, sslmode"),
-        ("h/d?host=/run", r"named twice"),
+        ("h/d?colour=red", r"unknown parameter 'colour'. Known: schema, connect_timeout, host, port, user, sslmode"),
+        ("h/d?host=/run", r"host is named twice"),
+        ("h:1/d?port=2", r"port is named twice. Name it before the / or as \?port="),
+        ("h/d?user=other", r"user is named twice"),
+        ("h:0/d", r"'0' is no port. Give one number from 1 to 65535"),
+        ("h/d?port=many", r"'many' is no port"),
+        ("h/d?port=65536", r"'65536' is no port"),
         ("h/d?sslmode=perhaps", r"unknown sslmode 'perhaps'. Known: disable, allow"),
         ("h/d?sslmode=verify-ca&sslrootcert=/nowhere.pem", r"sslrootcert=/nowhere.pem is no file"),
         ("h/d?schema=a-b", r"'a-b' is no schema"),

@@ -105,7 +105,11 @@ class PostgresBackend:
                 raise Repeat
             return held is None
 
-        return self._ask(lambda link: self._rows.take_away(link, session_id, name, expected), False, settled=settled)
+        async def work(link: Link) -> bool:
+            async with link.transaction():
+                return await self._rows.take_away(link, session_id, name, expected)
+
+        return self._ask(work, False, settled=settled)
 
     def remove(self, session_id: str, name: str) -> None:
         """Remove one piece; nothing if there is none."""

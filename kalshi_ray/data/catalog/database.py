@@ -8,7 +8,6 @@ import threading
 import uuid
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from functools import cache
 from typing import Any, TypeVar
 
 import asyncpg
@@ -17,16 +16,17 @@ from kalshi_ray.data.catalog.faults import down, is_passing, is_refusal, told
 from kalshi_ray.data.catalog.link import Link
 from kalshi_ray.data.catalog.urls import Place
 from kalshi_ray.errors import DataError
+from kalshi_ray.telemetry import debug
 
 T = TypeVar("T")
 
 Work = Callable[[Link], Awaitable[T]]
 
 STALL_S = 60.0  # a connection on which nothing moves for so long is given up
-LOCK_S = 10.0  # how long a statement waits for somebody else's lock
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 1.0  # between attempts; each wait is twice the one before
 KEPT = 2  # connections kept for the next call
 OLDEST_SERVER = 140000
+_LOOPS: dict[int, asyncio.AbstractEventLoop] = {}  # of this process, and what it inherited from its parents
 
 
 class Repeat(Exception):  # no error of a user's: how a lookup ends that found nothing
@@ -124,25 +124,20 @@ class Database:
         try:
             await link.during(self._greet(link))
         except BaseException:
-            link.end()
+            self._drop(link)
             raise
         return link
 
     async def _greet(self, link: Link) -> None:
-        """Set what our promises need, then check the server: a commit is on disk, and a lost client is noticed.
+        """Check the server, and set what our promises need for the whole connection where it is ours alone.
 
-        What bounds the time of a statement goes first: a role or a database may be given a few milliseconds.
+        Behind a pooler others would inherit it: there it holds for each transaction of ours.
         """
-        await link.script(
-            f"SET statement_timeout = 0; SET lock_timeout = {int(LOCK_S * 1_000)};"
-            " SET idle_in_transaction_session_timeout = 60000; SET client_min_messages = warning;"
-            " SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;"
-            + (" SET transaction_timeout = 0;" if link.server_version >= 17 else "")
-        )
-        server = await link.row(
-            "SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,"
-            " current_setting('server_encoding') AS encoding, current_setting('synchronous_commit') AS commits"
-        )
+        async with link.transaction():  # a role or a database may be given a few milliseconds for a statement
+            server = await link.row(
+                "SELECT current_setting('server_version_num')::int AS version, pg_backend_pid() AS process,"
+                " current_setting('server_version') AS name, current_setting('server_encoding') AS encoding"
+            )
         assert server is not None  # a SELECT without FROM has one row
         if server["version"] < OLDEST_SERVER:
             raise DataError(f"{self.place} is PostgreSQL {server['name']}", remedy="Version 14 or newer is needed")
@@ -150,8 +145,9 @@ class Database:
             raise DataError(
                 f"{self.place} holds texts as {server['encoding']}", remedy="Create a database WITH ENCODING 'UTF8'"
             )
-        if server["commits"] == "off":
-            await link.script("SET synchronous_commit = on")
+        if server["process"] == link.process:
+            keepalives = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;"
+            await link.script(link.bounds("SET") + keepalives)
 
     async def _end_lost(self, link: Link) -> None:
         """Make sure that nothing is under way any more on connections that broke: then it can be looked up."""
@@ -186,12 +182,23 @@ def in_background(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-@cache
 def _loop(process: int) -> asyncio.AbstractEventLoop:
-    """The loop of a process, in a thread that ends with it."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="kalshi-ray-postgres", daemon=True).start()
+    """The loop of a process, in a thread that ends with it; of threads that ask first at once, one makes it."""
+    loop = _LOOPS.get(process)
+    if loop is None:
+        made = asyncio.new_event_loop()
+        made.set_exception_handler(_note)
+        loop = _LOOPS.setdefault(process, made)  # without a lock: a child forked meanwhile would find it held for good
+        if loop is made:
+            threading.Thread(target=loop.run_forever, name="kalshi-ray-postgres", daemon=True).start()
+        else:
+            made.close()
     return loop
+
+
+def _note(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody waited for, such as a handshake that was given up: its call has said or repeated what matters."""
+    debug("postgres.leftover", what=context["message"], error=str(context.get("exception", "")))
 
 
 def _end_all(idle: list[Link], process: int) -> None:

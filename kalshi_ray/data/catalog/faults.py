@@ -18,7 +18,7 @@ _PASSING = {
     "40001": "two transactions collided",
     "40P01": "two transactions waited for each other",
     "53200": "the server is out of memory",
-    "53300": "the server takes no more connections",
+    "53300": "the server takes no more connections",  # from anybody, or from this role, or to this database
     "57P01": "the server is shutting down",
     "57P02": "another connection crashed the server",
     "57P03": "the server is starting or stopping",
@@ -39,6 +39,8 @@ _RIGHTS = {
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same call may succeed in a moment, over a connection of its own."""
+    if _is_pooled_by_statement(error):
+        return False
     if isinstance(error, asyncpg.PostgresConnectionError) or getattr(error, "sqlstate", None) in _PASSING:
         return True
     lost = isinstance(error, OSError | TimeoutError | EOFError | asyncpg.InterfaceError | asyncpg.InternalClientError)
@@ -51,7 +53,9 @@ def is_refusal(error: BaseException) -> bool:
         return not is_passing(error)
     if isinstance(error, ssl.SSLError) and error.library in ("X509", "PEM"):  # a file of ours
         return True
-    return isinstance(error, asyncpg.ClientConfigurationError | ssl.SSLCertVerificationError) or _has_no_tls(error)
+    if isinstance(error, asyncpg.ClientConfigurationError | ssl.SSLCertVerificationError):
+        return True
+    return _has_no_tls(error) or _is_pooled_by_statement(error)
 
 
 def down(error: BaseException, place: Place, *, whole: bool = True) -> StoreDown:
@@ -65,10 +69,18 @@ def down(error: BaseException, place: Place, *, whole: bool = True) -> StoreDown
 def told(error: BaseException, place: Place) -> KalshiRayError:
     """The error for what does not pass by itself."""
     if isinstance(error, asyncpg.ClientConfigurationError):
-        return UsageError(f"{place}: {_first_line(error)}", remedy="Correct the URL or the PG… variables")
+        said = _first_line(error)
+        is_without = "root certificate" in said
+        remedy = "Give its authority in a PEM file: sslrootcert=…" if is_without else "Correct it, or the PG… variables"
+        return UsageError(f"{place}: {said}", remedy=remedy)
     if _has_no_tls(error):
         remedy = "Leave sslmode out where the way to it can be trusted, or ask who runs it"
         return DataError(f"{place}: the server speaks no TLS, which the URL demands", remedy=remedy)
+    if _is_pooled_by_statement(error):
+        return DataError(
+            f"{place}: the pooler there gives a connection for one statement only, and our calls take several",
+            remedy="Set its pool_mode to transaction or session for this database, or name the server itself",
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         is_other = "mismatch" in error.verify_message
         remedy = "Name the host as its certificate does" if is_other else "Give its authority: sslrootcert=…"
@@ -76,6 +88,11 @@ def told(error: BaseException, place: Place) -> KalshiRayError:
     if not isinstance(error, asyncpg.PostgresError):
         remedy = "Give PEM files: sslrootcert, sslcert, sslkey"
         return UsageError(f"{place}: a file of the URL cannot be used: {_first_line(error)}", remedy=remedy)
+    return _said_no(error, place)
+
+
+def _said_no(error: asyncpg.PostgresError, place: Place) -> KalshiRayError:
+    """The error for what the server itself refuses."""
     state, user = error.sqlstate or "", f"role {place.user!r}" if place.user else "the role"
     if state == "28P01":
         return DataError(
@@ -93,13 +110,19 @@ def told(error: BaseException, place: Place) -> KalshiRayError:
     if state == "42501":
         return _denied(error, place, user)
     if state == "25006":
-        return DataError(f"{place} can only be read: {_first_line(error)}", remedy="Name the primary server")
+        remedy = "Name the primary server; if this is it, default_transaction_read_only is on for the role or database"
+        return DataError(f"{place} can only be read: {_first_line(error)}", remedy=remedy)
     if state == "57014":
         return StoreDown(f"{place}: the call was cancelled there: {_first_line(error)}", remedy=NOTHING_WRITTEN)
     if state in ("42P01", "3F000", "42703"):
         return DataError(
             f"{place} has no more what our tables were: {_first_line(error)}",
             remedy="Somebody dropped or changed them: see kalshi-ray database status, and restore a backup",
+        )
+    if state in ("42P07", "42710"):
+        return DataError(
+            f"{place} holds tables that its schema_version says nothing of: {_first_line(error)}",
+            remedy="Restore a backup, or name another schema: ?schema=…",
         )
     if state in ("22021", "22P05"):
         return DataError(f"{place} cannot hold a text: {_first_line(error)}", remedy="Texts must be without NUL")
@@ -110,10 +133,16 @@ def _has_no_tls(error: BaseException) -> bool:
     return isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error)
 
 
+def _is_pooled_by_statement(error: BaseException) -> bool:
+    return "statement pooling mode" in str(error)
+
+
 def _denied(error: asyncpg.PostgresError, place: Place, user: str) -> DataError:
     said = _first_line(error)
     found = _DENIED.search(said)
     right = _RIGHTS.get(found["kind"], "") if found else ""
+    if "CONNECT privilege" in (getattr(error, "detail", None) or ""):
+        right = "CONNECT on the database"
     if said.startswith("must be owner"):
         right = "to write, be the role that owns the tables, or a member of it"
     needed = f". It needs {right}" if right else ""
@@ -123,7 +152,10 @@ def _denied(error: asyncpg.PostgresError, place: Place, user: str) -> DataError:
 def _reason(error: BaseException, place: Place) -> str:
     """Why a server cannot be reached, in a few words."""
     if isinstance(error, asyncpg.PostgresError):
-        return _PASSING.get(error.sqlstate or "", _first_line(error))
+        said, meant = _first_line(error), _PASSING.get(error.sqlstate or "")
+        return f"{meant}: {said}" if meant and said and error.sqlstate == "53300" else meant or said
+    if isinstance(error, asyncpg.InterfaceError) and "connection is closed" in str(error):
+        return "the connection was lost"
     if isinstance(error, socket.gaierror):
         return f"no host is named {place.host!r}"
     if isinstance(error, ConnectionRefusedError):

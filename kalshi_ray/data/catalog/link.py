@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import asyncpg
 
 T = TypeVar("T")
 
-_LONG = 20  # times as long as usual may a statement take that goes through a table
+_LONG = 20  # times as long as usual may a statement take that goes through a table, or carries a large content
+_LARGE = 1 << 24  # bytes of a content from which that is so
+LOCK_S = 10.0  # how long a statement waits for somebody else's lock
 
 Sink = Callable[[bytes], Awaitable[None]]
 
@@ -22,6 +24,7 @@ class Link:
     def __init__(self, connection: asyncpg.Connection, label: str, *, stall_s: float) -> None:
         self.label = label
         self.is_checked = False  # whether the schema is known to be ours, in our version
+        self.may_write = False  # whether we are known to have the rights for it
         self._connection = connection
         self._stall_s = stall_s
         self._alarm: asyncio.TimerHandle | None = None
@@ -32,6 +35,11 @@ class Link:
     def is_ended(self) -> bool:
         """Whether nothing more can come over it."""
         return self._ended.done() or bool(self._connection.is_closed())
+
+    @property
+    def process(self) -> int:
+        """The number of the server's process for this connection, as whoever answered us gave it."""
+        return int(self._connection.get_server_pid())
 
     @property
     def server_version(self) -> int:
@@ -48,6 +56,20 @@ class Link:
         """Take leave of the server."""
         self._rest()
         await self._connection.close(timeout=2.0)
+
+    def bounds(self, word: str = "SET LOCAL") -> str:
+        """SQL that sets what our promises need: time for our statements, an end of dead ones, commits on disk."""
+        values = {
+            "statement_timeout": "0",
+            "lock_timeout": str(int(LOCK_S * 1_000)),
+            "idle_in_transaction_session_timeout": "60000",
+            "client_min_messages": "warning",
+        } | ({"transaction_timeout": "0"} if self.server_version >= 17 else {})
+        is_local = "false" if word == "SET" else "true"
+        return " ".join(f"{word} {name} = {value};" for name, value in values.items()) + (
+            f" SELECT set_config('synchronous_commit', 'on', {is_local})"
+            " WHERE current_setting('synchronous_commit') = 'off';"
+        )
 
     async def during(self, work: Awaitable[T]) -> T:
         """Do `work`, which uses this link, until it is done or the connection is over: then ConnectionResetError."""
@@ -76,9 +98,9 @@ class Link:
         self._touch(_LONG if is_long else 1)
         await self._connection.execute(sql)
 
-    async def value(self, sql: str, *arguments: object) -> Any:
-        """The first column of the first row; None if there is none."""
-        self._touch()
+    async def value(self, sql: str, *arguments: object, size: int = 0) -> Any:
+        """The first column of the first row; None if there is none. `size`: bytes that it carries, if they are many."""
+        self._touch(_LONG if size >= _LARGE else 1)
         return await self._connection.fetchval(sql, *arguments)
 
     async def row(self, sql: str, *arguments: object) -> asyncpg.Record | None:
@@ -94,12 +116,21 @@ class Link:
 
     @asynccontextmanager
     async def transaction(self, *, reads_only: bool = False) -> AsyncIterator[None]:
-        """Everything inside or nothing. `reads_only`: one state of the database throughout."""
-        self._touch()
-        options = {"isolation": "repeatable_read", "readonly": True} if reads_only else {}
-        async with self._connection.transaction(**options):
+        """Everything inside or nothing. `reads_only`: one state of the database throughout.
+
+        What bounds it is set for it alone: a pooler may give the next one another connection to the server.
+        """
+        level = "REPEATABLE READ READ ONLY" if reads_only else "READ COMMITTED"
+        await self.script(f"BEGIN ISOLATION LEVEL {level}; {self.bounds()}")
+        try:
             yield
-            self._touch()
+        except Exception:
+            if not self.is_ended:
+                # Where that fails, the connection does too, and the server rolls back what was under way on it.
+                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    await self.script("ROLLBACK")
+            raise
+        await self.script("COMMIT")
 
     async def copy_in(self, schema: str, table: str, columns: Sequence[str], chunks: AsyncIterator[bytes]) -> None:
         """Send rows in the binary format. The watch rests while we wait for our own chunks."""

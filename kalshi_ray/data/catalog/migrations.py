@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from kalshi_ray.data.catalog.link import Link
-from kalshi_ray.data.catalog.urls import Place
+from kalshi_ray.data.catalog.urls import SCHEMA, Place
 from kalshi_ray.errors import DataError, StoreOutdated
 
 MARK = "kalshi_ray"  # what the comment on our version table begins with: another program's is not taken for ours
@@ -67,6 +67,8 @@ async def migrate(link: Link, place: Place, steps: Sequence[Step] = STEPS) -> li
             found = await look(link, place)
             if found.foreign:
                 raise foreign_tables(place, found.foreign)
+            if found.version is not None and found.version > steps[-1].version:
+                check_version(place, found.version, steps)
             if found.version is not None and found.version >= step.version:
                 continue
             if not found.has_schema:
@@ -112,7 +114,7 @@ def foreign_tables(place: Place, names: Sequence[str]) -> DataError:
     """The error for tables which another program made, and which are never touched."""
     return DataError(
         f"schema {place.schema!r} of {place} holds tables that are not ours: {', '.join(names)}. Nothing was changed",
-        remedy="Name a schema for the sessions: ?schema=kalshi_ray",
+        remedy="Name a schema for the sessions alone: ?schema=" + (SCHEMA if place.schema != SCHEMA else "…"),
     )
 
 

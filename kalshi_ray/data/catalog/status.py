@@ -9,6 +9,7 @@ import msgspec
 from kalshi_ray.data.catalog.backend import PostgresBackend
 from kalshi_ray.data.catalog.link import Link
 from kalshi_ray.data.catalog.migrations import Step, look, migrate, quoted
+from kalshi_ray.data.catalog.rights import may_set_up, rights_of
 
 State = Literal["empty", "ready", "older", "newer", "foreign"]
 
@@ -41,7 +42,10 @@ def read_status(backend: PostgresBackend) -> DatabaseStatus:
             " current_setting('transaction_read_only')::bool AS is_read_only"
         )
         assert row is not None  # a SELECT without FROM has one row
-        can_read, can_write = await _rights(link, backend, is_empty=found.version is None)
+        if found.version is None:
+            can_read, can_write = True, await may_set_up(link, backend.place)
+        else:
+            _, _, can_read, can_write = await rights_of(link, backend.place)
         status = DatabaseStatus(
             url=backend.url,
             server=row["server"],
@@ -74,25 +78,6 @@ def _state(version: int | None, speaks: int, is_foreign: bool) -> State:
     if version is None:
         return "empty"
     return "ready" if version == speaks else "older" if version < speaks else "newer"
-
-
-async def _rights(link: Link, backend: PostgresBackend, *, is_empty: bool) -> tuple[bool, bool]:
-    """Whether we may read and write. Who writes makes partitions: that takes the role that owns the tables."""
-    if is_empty:
-        may = await link.value(
-            "SELECT coalesce((SELECT has_schema_privilege(oid, 'CREATE') FROM pg_namespace WHERE nspname = $1),"
-            " has_database_privilege(current_database(), 'CREATE'))",
-            backend.place.schema,
-        )
-        return True, bool(may)
-    row = await link.row(
-        "SELECT bool_and(has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')) AS reads,"
-        " bool_and(has_schema_privilege(n.oid, 'CREATE') AND pg_has_role(c.relowner, 'USAGE')) AS writes"
-        " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = $1 AND c.relname IN ('sessions', 'pieces', 'markets', 'updates', 'truth')",
-        backend.place.schema,
-    )
-    return (bool(row["reads"]), bool(row["writes"])) if row is not None else (False, False)
 
 
 async def _counted(link: Link, backend: PostgresBackend, status: DatabaseStatus) -> DatabaseStatus:

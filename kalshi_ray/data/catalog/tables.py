@@ -137,6 +137,13 @@ class PartOfRows:
                 f"CREATE TABLE {own} (LIKE {home}.{self._table} INCLUDING ALL);"
                 f"ALTER TABLE {home}.{self._table} ATTACH PARTITION {own} FOR VALUES IN ({number})"
             )
+            owner = await link.value(
+                "SELECT quote_ident(pg_get_userbyid(relowner)) FROM pg_class"
+                " WHERE oid = $1::regclass AND relowner <> current_user::regrole",
+                f"{home}.{self._table}",
+            )
+            if owner is not None:  # who is only a member of the owner must not be the only one who can go on with it
+                await link.run(f"ALTER TABLE {own} OWNER TO {owner}")
 
     async def clear(self, link: Link, home: str, number: int) -> None:
         """Delete the rows of this part."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
-from kalshi_ray.config import without_password
+from kalshi_ray.config import variable, without_password
 from kalshi_ray.errors import UsageError
 
 SCHEMA = "kalshi_ray"  # where our tables are unless the URL names another
@@ -18,7 +18,7 @@ FORM = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 
 _FILES = ("sslrootcert", "sslcert", "sslkey")
 _TLS = ("sslmode", *_FILES)
-_PARAMETERS = ("schema", "connect_timeout", "host", *_TLS)
+_PARAMETERS = ("schema", "connect_timeout", "host", "port", "user", *_TLS)
 _MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _QUOTING = "Write @ : / ? # % of a password as %40 %3A %2F %3F %23 %25"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -76,7 +76,7 @@ def read_place(url: str) -> Place:
     """The place that a URL names. UsageError says what is wrong with it, and never what might be a password."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or PORT
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         raise _refused(url, "host and port cannot be read", _QUOTING) from None
     if "@" in parts.path + parts.query + parts.fragment:  # what stands before it may be half a password
@@ -89,12 +89,13 @@ def read_place(url: str) -> Place:
         raise _refused(url, "no database is named", f"Give {FORM}")
     if "/" in database:
         raise _refused(url, "what follows the host is not one name", f"Give {FORM}")
-    if host and "host" in asked:
-        raise _refused(url, "the host is named twice", "Name it before the / or as ?host=…")
+    for name, given in (("host", host), ("port", port is not None), ("user", parts.username)):
+        if given and name in asked:
+            raise _refused(url, f"the {name} is named twice", f"Name it before the / or as ?{name}=…")
     return Place(
         host=asked.get("host", unquote(host)),
-        port=port,
-        user=unquote(parts.username or ""),
+        port=_port(url, asked.get("port", "" if port is None else str(port))),
+        user=asked.get("user", unquote(parts.username or "")),
         database=database,
         schema=_schema(url, asked.get("schema", SCHEMA)),
         patience_s=_patience(url, asked.get("connect_timeout", "")),
@@ -128,6 +129,14 @@ def _schema(url: str, name: str) -> str:
     if not _NAME.fullmatch(name) or name.lower().startswith("pg_") or name.lower() == "information_schema":
         raise _refused(url, f"{name!r} is no schema for us", "Use letters, digits and underscore, at most 63, no pg_")
     return name
+
+
+def _port(url: str, text: str) -> int:
+    """The port of a URL; of the variable that every PostgreSQL client looks at, where it names none."""
+    named = text or variable("PGPORT") or str(PORT)
+    if not (named.isascii() and named.isdigit() and 0 < int(named) < 2**16):
+        raise _refused(url, f"{named!r} is no port", "Give one number from 1 to 65535, in the URL or in PGPORT")
+    return int(named)
 
 
 def _patience(url: str, text: str) -> float:
