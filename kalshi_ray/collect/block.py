@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 DESK = 0  # the line of what no market connection brings: life cycles, answers of REST, signals, gaps of dead lines
 SIDS = 16  # of one line; a sid of a session is line × SIDS + the number of its channel
+MOST_LINES = (2**31 - 1) // SIDS  # a sid is an int32
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kalshi_ray.collect import inputs
-from kalshi_ray.collect.block import SIDS, Block
+from kalshi_ray.collect.block import MOST_LINES, SIDS, Block
 from kalshi_ray.core.units import SECOND
 from kalshi_ray.errors import UsageError
 from kalshi_ray.exchange.feed import Feed
@@ -41,7 +41,6 @@ CHANNELS = {
     Channel.LIFECYCLE: 4,
     Channel.COMBO_LIFECYCLE: 5,
 }
-_LINES_MOST = (2**31 - 1) // SIDS
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +66,8 @@ class Line:
     """What lines have in common; `_read` is left to each kind."""
 
     def __init__(self, number: int, settings: FeedSettings, *, raw: bool, block_ns: int) -> None:
-        if not 0 <= number < _LINES_MOST:
-            raise UsageError(f"a line has a number from 0 to {_LINES_MOST - 1:,}, got {number}")
+        if not 0 <= number < MOST_LINES:
+            raise UsageError(f"a line has a number from 0 to {MOST_LINES - 1:,}, got {number}")
         if unfit := [channel.value for channel in settings.channels if channel not in CHANNELS]:
             raise UsageError(f"a session does not record {', '.join(unfit)}")
         self.number = number

@@ -25,6 +25,7 @@ from kalshi_ray.collect.market_facts import (
     status_of,
     told_at_join,
 )
+from kalshi_ray.collect.told import of_markets
 from kalshi_ray.core.tape import Kind, Status
 from kalshi_ray.core.units import DOLLAR, SECOND, PriceGrid, Side
 from kalshi_ray.data.recording import life_cells
@@ -241,8 +242,7 @@ class Register:
         )
 
     def _learn(self, rows: NDArray[np.void]) -> None:
-        kinds = (Kind.STATUS, Kind.SCHEDULE, Kind.GRID, Kind.FEE, Kind.SETTLEMENT)
-        chosen = rows[np.isin(rows["kind"], kinds) & (rows["market"] >= 0)]
+        chosen = rows[of_markets(rows)]
         for market, kind, price, size in chosen[["market", "kind", "price", "size"]].tolist():
             told = self.known[market].told
             if kind == Kind.STATUS:

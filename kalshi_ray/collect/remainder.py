@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from kalshi_ray.collect.pairing import Place, identity_of, place_in_draft, place_of
-from kalshi_ray.collect.remnants import clear_finished
+from kalshi_ray.collect.remnants import clear_finished, remove_shell
 from kalshi_ray.collect.repair import Repair
 from kalshi_ray.collect.segment import Head
 from kalshi_ray.collect.spool import Spool
@@ -56,6 +56,8 @@ def delete_session(store: SessionStore, session_id: str, *, expected_rows: int) 
         clear_finished(store, session_id, Path(place.folder))
     spool = _spool_of(store, session_id)
     if spool is None:
+        if place.is_on_this_machine and Path(place.folder).is_dir() and not place.is_here:
+            remove_shell(Path(place.folder))  # an earlier deletion died at the last steps
         return store.delete(session_id, expected_rows=expected_rows)
     try:
         stored, waiting = store.count(session_id).rows, _rows_waiting(store, session_id, spool)

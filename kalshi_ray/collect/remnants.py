@@ -58,9 +58,19 @@ def clear_finished(store: SessionStore, session_id: str, folder: Path) -> str:
             spool.close()
             return more
         spool.remove()
-    elif folder.is_dir():
-        _remove_shell(folder)
+    elif folder.is_dir() and _is_shell(folder):
+        remove_shell(folder)
     return ""
+
+
+def remove_shell(folder: Path) -> None:
+    """Remove what stays of a spool when its last journal is gone: raw lines that no journal knows of are litter."""
+    disk = Disk(folder)
+    disk.claim()
+    for name in disk.names() if not _numbers(folder) else ():
+        if raw_number(name) is not None or is_litter(name):
+            disk.remove(name)
+    disk.leave()
 
 
 def _clear(store: SessionStore, folder: Path) -> bool:
@@ -117,11 +127,3 @@ def _is_shell(folder: Path) -> bool:
 
 def _is_without_lines(file: Path) -> bool:
     return raw_number(file.name) is not None and file.stat().st_size == 0
-
-
-def _remove_shell(folder: Path) -> None:
-    disk = Disk(folder)
-    disk.claim()
-    for name in disk.names() if _is_shell(folder) else ():
-        disk.remove(name)
-    disk.leave()

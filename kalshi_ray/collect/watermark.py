@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from kalshi_ray.collect.block import DESK, SIDS, Block
+from kalshi_ray.collect.block import DESK, MOST_LINES, Block
 from kalshi_ray.data.recording import ROW
 from kalshi_ray.errors import DataError
 
-MOST_LINES = (2**31 - 1) // SIDS  # a sid is an int32
 _MOST_SKIPPED = 10_000  # numbers of lines that were given and have not said anything yet
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import signal
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +17,13 @@ from kalshi_ray.collect.block import Block
 from kalshi_ray.collect.disk import LOCK, Disk
 from kalshi_ray.collect.facts import Facts, MarketRow
 from kalshi_ray.collect.keeper import Keeper
-from kalshi_ray.collect.pairing import Place
+from kalshi_ray.collect.pairing import Place, identity_of
 from kalshi_ray.collect.recovery import recover_session
-from kalshi_ray.collect.remainder import delete_session
+from kalshi_ray.collect.remainder import delete_session, remainder_of
 from kalshi_ray.collect.remnants import clear_remnants
-from kalshi_ray.collect.segment import raw_file, rows_file
+from kalshi_ray.collect.segment import Head, raw_file, rows_file
 from kalshi_ray.collect.settings import CollectSettings
+from kalshi_ray.collect.spool import Spool
 from kalshi_ray.data.files import Files
 from kalshi_ray.data.owner import Owner
 from kalshi_ray.data.pieces import DRAFT
@@ -29,6 +32,7 @@ from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import SessionStore, open_store
 from kalshi_ray.data.verify import verify_session
 from kalshi_ray.errors import DataError, SessionBusy, UsageError
+from tests.collect.judging import check, rows_in
 from tests.collect.process import Collecting, store_in
 from tests.collect.spooling import MARKETS, block_at
 from tests.collect.venue import Venue, flow_of
@@ -92,7 +96,7 @@ def manifest_of(name: str) -> Manifest:
 
 
 def begun(store: SessionStore, root: Path, name: str = "s", disk: Disk | None = None) -> Keeper:
-    """A keeper with a row in the store, and one in the spool."""
+    """A keeper with a part in the store, and two rows in the spool."""
     keeper = Keeper(store, name, root / name, manifest_of(name), SETTINGS, disk=disk)
     keeper.start()
     keeper.note(MARKETS)
@@ -193,6 +197,32 @@ def test_a_session_that_is_deleted_takes_what_is_left_of_its_spool_with_it(tmp_p
         assert list(root.iterdir()) == [] and store.ids() == []
 
 
+def test_a_deletion_that_died_at_any_step_is_made_good_by_the_next(tmp_path: Path) -> None:
+    for last in range(MANY):
+        store, root = open_store(str(tmp_path / f"{last}" / "store")), tmp_path / f"{last}" / "spool"
+        begun(store, root).close()
+        steps, head = Steps(MANY * MANY), Head(identity=identity_of(store, draft_of(store)), number=0)
+        dying = Spool.open(root / "s", head, disk=SteppedDisk(root / "s", steps))
+        steps.count, steps.last = 0, last
+        with suppress(Killed):
+            store.delete("s", expected_rows=0, first=dying.remove)
+        bury_spool(root / "s")
+        if "s" in store.ids():
+            bury(store, "s")
+            left = remainder_of(store, "s")
+            delete_session(store, "s", expected_rows=left.rows if left else 0)
+        assert list(root.iterdir()) == [] and store.ids() == []
+        if steps.count <= last:
+            return
+    raise AssertionError("it never ends")
+
+
+def draft_of(store: SessionStore) -> Manifest:
+    manifest = store.summary("s").manifest
+    assert manifest is not None
+    return manifest
+
+
 def test_verify_says_what_clears_up(tmp_path: Path) -> None:
     store, root = ended(tmp_path)
     (note,) = verify_session(store, "s").notes
@@ -206,6 +236,29 @@ def test_the_draft_of_a_finished_session_tells_of_its_spool_and_the_manifest_doe
     assert "spool" not in store.open("s").manifest.origin
     recover_session(store, "s")
     check_cleared(store, root)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_collector_that_is_killed_while_it_ends_loses_nothing_and_leaves_nothing(tmp_path: Path, seed: int) -> None:
+    chance, store, root = random.Random(seed), open_store(store_in(tmp_path)), tmp_path / "spool"
+    for number in range(8):
+        folder, name = tmp_path / f"{number}", f"s{number}"
+        folder.mkdir()
+        with Venue(folder, flow_of(seed, 400, every_ns=4_000_000)) as venue:
+            quick = {"collect__spool": root, "collect__part_s": 0.3, "collect__part_rows": 1_000}
+            with Collecting(venue, store_in(tmp_path), name, **quick) as collecting:
+                collecting.until_quiet(venue)
+                collecting.send(signal.SIGINT)
+                time.sleep(chance.choice((chance.uniform(0.0, 0.1), chance.uniform(0.0, 0.5))))
+                collecting.kill()
+            recover_session(store, name)
+            check(store.open(name), venue)
+        assert len(rows_in(store.open(name))) >= collecting.lines[-1]["rows"]
+        found = verify_session(store, name)
+        assert found.is_whole and not found.notes, found
+        assert list(root.iterdir()) == []
 
 
 # --- what stays --------------------------------------------------------------------------------------------------
