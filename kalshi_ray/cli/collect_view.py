@@ -48,20 +48,21 @@ def reporting(
 
     `drawing` is called before the first picture.
     """
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
 
     console, screen = Console(file=cast("TextIO", _Sturdy(sys.stdout))), CollectScreen()
     if as_json or not sys.stdout.isatty() or console.is_dumb_terminal:
         yield _Paced(_Lines(_raw(sys.stdout)).show, report_s)
         return
-    with Live(screen, console=console, auto_refresh=False) as live:
+    # Below the picture the cursor has a line to itself: the ^C that a terminal writes there tears nothing.
+    with Live(Group(screen, ""), console=console, auto_refresh=False) as live:
 
         def draw(status: Status) -> None:
             if screen.status is None:
                 drawing()
             screen.take(status)
-            live.refresh()
+            live.update(screen if status.is_final else Group(screen, ""), refresh=True)
 
         yield _Paced(draw, DRAWN_S)
     if screen.status is not None and screen.status.is_final:

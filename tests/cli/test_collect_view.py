@@ -208,11 +208,13 @@ os._exit(0)
 
 def test_a_terminal_shows_the_screen_and_at_the_end_the_exact_counts() -> None:
     program = """
+import os
 from kalshi_ray.cli.collect_view import reporting
 from tests.cli.test_collect_view import at
 with reporting() as tell:
     for second in range(5):
         tell(at(second))
+    os.write(1, b"^C")  # as a terminal does where the cursor is
     tell(at(5, is_final=True, rows={"delta": 123_456}))
 """
     ours, theirs = pty.openpty()
@@ -227,5 +229,7 @@ with reporting() as tell:
     assert done.wait(60) == 0
     os.close(ours)
     text = shown.decode()
+    before = text.partition("^C")[0]
+    assert re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", before).endswith("\n"), "on a line of its own"
     assert "recording" in text and "book known" in text
     assert "live: 123,456 rows (delta 123,456) from 100 frames in 00:00:05" in " ".join(text.splitlines()[-2:])
