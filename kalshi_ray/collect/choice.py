@@ -43,11 +43,12 @@ class Filter(Enum):
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the exchange lists about one market."""
+    """All that the exchange lists about one market. `lacks` says what it does not list, which is empty here."""
 
     market: Market
     event: Event
     series: Series
+    lacks: str = ""
 
 
 class Looked(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ class Reason(Enum):
     SETTLED = "settled"
     UNSETTLED = "not settled in time"
     UNLISTED = "not listed any more"
+    UNFIT = "it cannot be recorded"
 
 
 class Leave(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,4 +74,6 @@ class Member:
     queued_ns: int = FOREVER  # its place in the queue of what is due
     is_asked: bool = False
     unlisted: int = 0  # answers in a row without it
+    unlisted_ns: int = 0  # when the first of them came
+    lacking: int = 0  # answers in a row without its event or series
     is_doubted: bool = False  # something was heard of it before it joined

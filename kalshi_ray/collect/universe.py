@@ -6,7 +6,8 @@
     joins = universe.described(await listing.facts(step.describe), now)    # these join now
     ... step.leaves leave; if step.search: universe.found(await listing.search(settings), now)
 
-Life-cycle messages of every market go to `heard`. A market joins once: one that left does not come back.
+Life-cycle messages of every market go to `heard`. A market joins once: one that left does not come back, unless it left
+because the exchange did not list it, and is found again.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from kalshi_ray.wire.messages import EventCreated, MarketChange
 
 GRACE_NS = SECOND  # after a scheduled open or close, before the exchange is asked whether it happened
 TRIES = 5  # a market that is not listed so often is given up; a new one may be missing for seconds
+GONE_NS = 600 * SECOND  # one that is recorded has to be missing for so long, too
+PATIENCE = 3  # so often a market is asked for whose event or series is not listed; then it is recorded without
 AT_ONCE = 500  # markets to be described in one step
 MOST_CANDIDATES = 10_000  # markets of messages that may belong here; the next search finds those beyond
 OVER = ("closed", SETTLED)
@@ -46,7 +49,8 @@ class Universe:
         self.settings = settings
         self.left: Counter[Reason] = Counter()
         self._members: dict[str, Member] = {}
-        self._gone: set[str] = set()  # as many as the session has markets
+        self._gone: set[str] = set()  # for good; as many as the session has markets
+        self._away: set[str] = set()  # not listed any more; they may be found again
         self._limited: set[str] = set()  # those the limit counts
         self._candidates: set[str] = set()
         self._events = set(settings.events)  # chosen, and those created in chosen series
@@ -151,7 +155,11 @@ class Universe:
         joins = []
         for listed in described.listed:
             member = self._answered(listed.market.ticker)
-            if member is not None and self._is_wanted(member, listed, now_ns):
+            if (
+                member is not None
+                and self._is_whole(member, listed, now_ns)
+                and self._is_wanted(member, listed, now_ns)
+            ):
                 self._candidates.discard(member.ticker)
                 member.stage = Stage.RECORDED
                 self._see(member, listed.market, now_ns)
@@ -160,6 +168,10 @@ class Universe:
                 joins.append(listed)
         self._not_answered(described.unlisted, described.failed, now_ns)
         return joins
+
+    def unfit(self, ticker: str, why: str) -> None:
+        """A market that joined cannot be recorded."""
+        self._leave(self._members[ticker], Reason.UNFIT, f"it cannot be recorded: {why}")
 
     # -- what is to be done
 
@@ -202,6 +214,7 @@ class Universe:
             return
         if member is None:
             member = self._members[ticker] = Member(ticker, origin, Stage.JOINING, look_ns=now_ns)
+            self._is_back(ticker)
         else:
             self._candidates.discard(ticker)
             member.origin, member.stage, member.look_ns = origin, Stage.JOINING, now_ns
@@ -224,7 +237,22 @@ class Universe:
         # One that was just created is not listed at once.
         look_ns = now_ns + GRACE_NS if message.change == "created" else now_ns
         member = self._members[message.ticker] = Member(message.ticker, Origin.CHOSEN, Stage.CANDIDATE, look_ns=look_ns)
+        self._is_back(message.ticker)
         self._schedule(member)
+
+    def _is_back(self, ticker: str) -> None:
+        if ticker in self._away:
+            self._away.discard(ticker)
+            self.left[Reason.UNLISTED] -= 1
+
+    def _is_whole(self, member: Member, listed: Listed, now_ns: int) -> bool:
+        """Whether all is known of a market that ever will be; otherwise it is asked for again."""
+        member.lacking = member.lacking + 1 if listed.lacks else 0
+        if not 0 < member.lacking < PATIENCE:
+            return True
+        member.look_ns = now_ns + PAUSE_NS[0]
+        self._schedule(member)
+        return False
 
     def _is_wanted(self, member: Member, listed: Listed, now_ns: int) -> bool:
         """Whether a market that was described joins; one that does not is forgotten, or asked for at its open."""
@@ -301,20 +329,23 @@ class Universe:
             if member is None:
                 continue
             member.is_asked = False
-            member.unlisted += ticker in unlisted
-            if member.unlisted < TRIES:
+            if ticker in unlisted:
+                member.unlisted_ns = member.unlisted_ns if member.unlisted else now_ns
+                member.unlisted += 1
+            is_recorded = member.stage in (Stage.RECORDED, Stage.CLOSED)
+            if member.unlisted < TRIES or (is_recorded and now_ns - member.unlisted_ns < GONE_NS):
                 member.look_ns = now_ns + member.pause_ns
                 member.pause_ns = min(2 * member.pause_ns, PAUSE_NS[1])
                 self._schedule(member)
             elif member.stage is Stage.CANDIDATE:
                 self._forget(member)
             else:
-                self._leave(member, Reason.UNLISTED, f"the exchange did not list it {TRIES} times in a row")
+                self._leave(member, Reason.UNLISTED, f"the exchange did not list it {member.unlisted} times in a row")
 
     def _leave(self, member: Member, reason: Reason, words: str) -> None:
         was_recorded = member.stage in (Stage.RECORDED, Stage.CLOSED)
         del self._members[member.ticker]
-        self._gone.add(member.ticker)
+        (self._away if reason is Reason.UNLISTED else self._gone).add(member.ticker)
         self.left[reason] += 1
         self._leaves.append(Leave(ticker=member.ticker, reason=reason, words=words, was_recorded=was_recorded))
 

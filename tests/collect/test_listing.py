@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import parse_qs
 
+import msgspec
 import pytest
 
 from kalshi_ray import telemetry
@@ -31,6 +32,7 @@ from kalshi_ray.exchange.simulator.limits import Limits
 from kalshi_ray.exchange.simulator.rest_api import Api
 from kalshi_ray.exchange.simulator.settings import MarketTerms
 from kalshi_ray.exchange.simulator.surface import Surface
+from kalshi_ray.wire.listing import Series
 from kalshi_ray.wire.messages import BookSnapshot, Trade
 from kalshi_ray.wire.trading import OrderRequest
 from tests.exchange.keys import KEY_ID, ed25519_key, rsa_key, signer
@@ -298,7 +300,67 @@ def test_an_event_or_series_that_cannot_be_read_fails_its_markets_alone_and_with
     assert not found.listed and "JSON" in found.failed[f"{NY}-T0"]
 
 
+@pytest.mark.parametrize(
+    ("missing", "lacks"),
+    [("/events", "the event 'KXHIGHNY-26OCT09'"), ("/series", "the series 'KXHIGHNY'")],
+)
+def test_a_market_whose_event_or_series_the_exchange_does_not_know_is_listed_without_it(
+    missing: str, lacks: str
+) -> None:
+    venue = Venue()
+    not_found = Says(404, b'{"error":{"code":"not_found","message":"not found"}}')
+    venue.wrong = lambda asked: not_found if asked.path.startswith(missing) else None
+    found = read(venue, lambda lists: lists.facts([f"{NY}-T0"]))
+    (one,) = found.listed
+    assert one.lacks == lacks and one.event.ticker == NY and not found.failed
+    assert one.series == Series(ticker=one.event.series)
+
+
 # -- how they stand
+
+
+def test_named_markets_are_read_however_few_a_page_holds() -> None:
+    """An exchange that gives fewer than were asked for, and a cursor to the others."""
+    venue = Venue()
+
+    def in_twos(asked: Asked) -> Says | None:
+        query = {name: words[0] for name, words in parse_qs(asked.target.partition("?")[2]).items()}
+        names = query.get("tickers", "").split(",")
+        first = int(query.get("cursor", 0))
+        if len(names) < 3:
+            return None
+        part = ",".join(names[first : first + 2])
+        answer = venue.api.handle("GET", f"/trade-api/v2/markets?tickers={part}", asked.headers, b"", time.time_ns())
+        cursor = str(first + 2) if first + 2 < len(names) else ""
+        return Says(200, msgspec.json.encode(msgspec.json.decode(answer.body) | {"cursor": cursor}))
+
+    venue.wrong = in_twos
+    wanted = [f"{NY}-T{number}" for number in range(4)] + [f"{GAME}-T1"]
+    looked = read(venue, lambda lists: lists.refresh(wanted))
+    assert [one.ticker for one in looked.markets] == wanted and not looked.unlisted and not looked.failed
+
+
+def test_a_market_that_cannot_be_read_costs_the_others_nothing(told: list[str]) -> None:
+    venue = Venue()
+
+    def odd(asked: Asked) -> Says | None:
+        if asked.path != "/markets":
+            return None
+        answer = venue.api.handle(asked.method, asked.target, asked.headers, asked.body, time.time_ns())
+        body = msgspec.json.decode(answer.body)
+        for one in body["markets"]:
+            one["notional_value_dollars"] = "100.0000" if one["ticker"] == f"{LA}-T0" else "1.0000"
+        return Says(200, msgspec.json.encode(body))
+
+    venue.wrong = odd
+    found = chosen(venue, discover=True)
+    assert f"{NY}-T0" in tickers(found) and f"{LA}-T0" not in tickers(found)
+    assert told == ["collect.market_not_read"]
+    looked = read(venue, lambda lists: lists.refresh([f"{NY}-T0", f"{LA}-T0"]))
+    assert [one.ticker for one in looked.markets] == [f"{NY}-T0"] and not looked.unlisted
+    assert "KXHIGHLA-26OCT09-T0" in looked.failed[f"{LA}-T0"] and "1000000 pips" in looked.failed[f"{LA}-T0"]
+    with pytest.raises(ExchangeDown, match="KXHIGHLA-26OCT09-T0"):
+        chosen(venue, tickers=(f"{LA}-T0",))
 
 
 def test_markets_are_asked_for_in_batches_and_a_batch_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from kalshi_ray.collect import universe as universe_module
 from kalshi_ray.collect.choice import Described, Found, Listed, Looked, Sieve, busy_rank, state_of
 from kalshi_ray.collect.settings import UniverseSettings
 from kalshi_ray.collect.stages import Leave, Reason, Stage
-from kalshi_ray.collect.universe import GRACE_NS, TRIES, Universe
+from kalshi_ray.collect.universe import GRACE_NS, PATIENCE, TRIES, Universe
 from kalshi_ray.core.tape import Status
 from kalshi_ray.core.units import CONTRACT, SECOND
 from kalshi_ray.wire.listing import Event, Leg, Market, Series
@@ -342,13 +342,56 @@ def test_a_market_leaves_only_if_it_is_not_listed_several_times_in_a_row() -> No
     universe = begun(tickers=("KXA-1-T1",), refresh_s=10.0)
     one = market("KXA-1-T1")
     joined(universe, one)
-    answers = [*[Looked(unlisted=(one.ticker,))] * (TRIES - 1), Looked(markets=(one,))] * 2
-    for answer in [*answers, *[Looked(unlisted=(one.ticker,))] * TRIES]:
-        assert not universe.left
+    answers = [*[Looked(unlisted=(one.ticker,))] * 10, Looked(markets=(one,))] * 2
+    missing_since = now = T0
+    for answer in [*answers, *[Looked(unlisted=(one.ticker,))] * 100]:
         while not universe.step(now := universe.next_ns).look:
             pass  # one of its moments that is no longer due
         universe.looked(answer, now)
+        missing_since = now if answer.markets else missing_since
+        if universe.left:
+            break
     assert universe.left == {Reason.UNLISTED: 1}
+    assert 600 * SECOND <= now - missing_since < 700 * SECOND, (
+        "an exchange that loses its list for minutes gets it back"
+    )
+
+
+def test_a_market_that_was_not_listed_for_long_joins_again_when_it_is_found() -> None:
+    universe = begun(discover=True, rediscover_s=3_600.0, refresh_s=0.0)
+    one = market("KXA-1-T1")
+    joined(universe, one)
+    universe.doubt(later(1))
+    now = later(1)
+    while not (step := universe.step(now := max(now, universe.next_ns))).leaves:
+        universe.looked(Looked(unlisted=step.look), now)
+    universe.found(Found(others=(one,)), now)
+    assert universe.step(now).describe == (one.ticker,)
+    assert universe.described(Described(listed=(listed(one),)), now) and universe.left[Reason.UNLISTED] == 0
+    universe.heard(MarketChange(ticker=one.ticker, change="settled", status=Status.FINALIZED, result="no"), now)
+    assert universe.step(now).leaves
+    universe.found(Found(others=(one,)), now)
+    assert universe.step(now).describe == (), "one that settled does not"
+
+
+def test_a_market_whose_event_or_series_is_not_listed_is_asked_for_again_and_then_recorded_without() -> None:
+    universe = begun(tickers=("KXA-1-T1",), refresh_s=0.0)
+    universe.found(Found(named=(market("KXA-1-T1"),)), T0)
+    bare = msgspec.structs.replace(listed(market("KXA-1-T1")), lacks="the series 'KXA'")
+    joins, asked = [], 0
+    while not joins:
+        now = universe.next_ns
+        asked += len(universe.step(now).describe)
+        joins = universe.described(Described(listed=(bare,)), now)
+    assert joins == [bare] and asked == PATIENCE and now < later(10)
+
+
+def test_a_market_that_cannot_be_recorded_leaves() -> None:
+    universe = begun(tickers=("KXA-1-T1",))
+    joined(universe, market("KXA-1-T1"))
+    universe.unfit("KXA-1-T1", "its price grid has no range")
+    (leave,) = universe.step(T0).leaves
+    assert leave.reason is Reason.UNFIT and "no range" in leave.words and universe.is_over
 
 
 def test_a_search_that_failed_is_repeated_after_a_pause() -> None:

@@ -179,9 +179,14 @@ class Desk:
         try:
             self.line.enter(market_facts(listed.market, listed.event, listed.series), self._clock())
         except DataError as problem:
-            self._happenings.append(f"{ticker} cannot be recorded: {problem}")
             telemetry.error("collect.market_refused", ticker=ticker, problem=str(problem))
+            self.universe.unfit(ticker, str(problem))
             return False
+        if listed.lacks:
+            self._happenings.append(
+                f"{ticker} is recorded without {listed.lacks}, which the exchange does not list: its fees count as the"
+                " dearest usual ones"
+            )
         self.line.listed(listed.market, self._clock(), asked_ns)
         if was_here:
             self.line.fees_listed(listed.event, self._clock())
@@ -209,7 +214,8 @@ class Desk:
 
     def _tell_failures(self, failed: dict[str, str]) -> None:
         for why, count in Counter(failed.values()).items():
-            self._happenings.append(f"{count} markets could not be read, and are asked for again: {why}")
+            what = "1 market" if count == 1 else f"{count:,} markets"
+            self._happenings.append(f"{what} could not be read, to be asked for again: {why}")
 
     async def _ask_queue(self) -> None:
         positions = await self._listing.queue_positions(tuple(self._fleet.assignment))

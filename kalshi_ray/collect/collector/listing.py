@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -56,6 +56,7 @@ class ExchangeListing:
         self._series_in: dict[str, str] = {}  # series of the wanted categories, and theirs
         self._categories_until = 0.0
         self._belongs: dict[str, tuple[str, str]] = {}  # event to its series and category
+        self._unread: set[str] = set()  # markets that could not be read, and were told
         self._queue_trouble = ""
 
     # -- choosing
@@ -102,11 +103,18 @@ class ExchangeListing:
                 for market in passed:
                     sieve.keep(market, is_in_categories=self._is_in(settings, market.event))
                 met |= events
+            self._tell_unread(pages.unread)
             unread += [f"{what} after the first {pages.markets:,} markets"] if pages.are_cut else []
         self._belongs = {event: known for event, known in self._belongs.items() if event in met}
         if unread:
             telemetry.warning("collect.too_many_markets", unread=unread, remedy="name series, events or a status")
         return sieve.found(unread)
+
+    def _tell_unread(self, unread: Mapping[str, str]) -> None:
+        """Once for each market. It is left out, and the others count."""
+        for ticker in unread.keys() - self._unread:
+            telemetry.warning("collect.market_not_read", ticker=ticker, problem=unread[ticker])
+        self._unread.update(unread)
 
     async def _nothing(self, settings: UniverseSettings) -> NothingToDo:
         """Why no market is left: asked again without a status, by which the exchange filters itself."""
@@ -182,11 +190,16 @@ class ExchangeListing:
         markets: list[Market] = []
         failed: dict[str, str] = {}
         for batch in _batches(tickers):
+            pages = _Pages(
+                self._requester, partial(_at, partial(requests.get_markets, tickers=batch, limit=PAGE)), BATCH
+            )
             try:
-                request = requests.get_markets(tickers=batch, limit=PAGE)
-                markets += (await self._requester.ask(request, bodies.read_markets)).items
+                async for page in pages:
+                    markets += page
             except self.passing as problem:
-                failed |= dict.fromkeys(batch, str(problem))
+                read = {market.ticker for market in markets}
+                failed |= {ticker: str(problem) for ticker in batch if ticker not in read}
+            failed |= {ticker: f"{ticker}: {why}" for ticker, why in pages.unread.items() if ticker in batch}
         wanted = set(tickers)
         by_ticker = {market.ticker: market for market in markets if market.ticker in wanted}
         return Looked(
@@ -196,7 +209,10 @@ class ExchangeListing:
         )
 
     async def facts(self, tickers: Sequence[str]) -> Described:
-        """These markets with their events and series, each read once. Where one of them fails, its markets do."""
+        """These markets with their events and series, each read once. Where one of them fails, its markets do.
+
+        An event or series that the exchange does not know is no failure: its markets lack it.
+        """
         looked = await self.refresh(tickers)
         events = await self._each(
             {one.event for one in looked.markets}, self._events, _event_request, bodies.read_event
@@ -206,11 +222,11 @@ class ExchangeListing:
         listed, failed = [], dict(looked.failed)
         for market in looked.markets:
             event = events[market.event]
-            of_event = series[event.series] if isinstance(event, Event) else event
-            if isinstance(event, Event) and isinstance(of_event, Series):
-                listed.append(Listed(market=market, event=event, series=of_event))
+            of_event = series[event.series] if isinstance(event, Event) else None
+            if isinstance(event, str) or isinstance(of_event, str):
+                failed[market.ticker] = event if isinstance(event, str) else str(of_event)
             else:
-                failed[market.ticker] = str(of_event)
+                listed.append(_listed(market, event, of_event))
         return Described(listed=tuple(listed), unlisted=looked.unlisted, failed=failed)
 
     async def _many_series(self, names: Sequence[str]) -> dict[str, Series]:
@@ -226,20 +242,24 @@ class ExchangeListing:
         many: Callable[[Sequence[str]], Awaitable[dict[str, T]]],
         request: Callable[[str], Request],
         reader: Callable[[bytes, Counter[str]], T],
-    ) -> dict[str, T | str]:
-        """What these names stand for: together, then one by one; why not, for those that could not be read."""
-        ordered = sorted(names)
-        try:
-            found: dict[str, T | str] = dict(await many(ordered))
-        except self.passing as problem:
-            return dict.fromkeys(ordered, str(problem))
-        missing = [name for name in ordered if name not in found]
-        answers = await asyncio.gather(*(self._one(request(name), reader) for name in missing if name))
-        return {"": "the exchange does not say what it belongs to"} | found | dict(zip(filter(None, missing), answers))
+    ) -> dict[str, T | str | None]:
+        """What these names stand for: together, then one by one; why not, for those that could not be read.
 
-    async def _one(self, request: Request, reader: Callable[[bytes, Counter[str]], T]) -> T | str:
+        None for those that the exchange does not know, and for no name.
+        """
+        ordered = sorted(filter(None, names))
         try:
-            return await self._requester.ask(request, reader)
+            found: dict[str, T | str | None] = dict(await _if_listed(many(ordered)) or {})
+        except self.passing as problem:
+            failed: dict[str, T | str | None] = {name: str(problem) for name in ordered}
+            return {"": None} | failed
+        missing = [name for name in ordered if name not in found]
+        answers = await asyncio.gather(*(self._one(request(name), reader) for name in missing))
+        return {"": None} | found | dict(zip(missing, answers))
+
+    async def _one(self, request: Request, reader: Callable[[bytes, Counter[str]], T]) -> T | str | None:
+        try:
+            return await _if_listed(self._requester.ask(request, reader))
         except self.passing as problem:
             return str(problem)
 
@@ -267,11 +287,19 @@ class ExchangeListing:
         return tuple(found)
 
 
+def _listed(market: Market, event: Event | None, series: Series | None) -> Listed:
+    """A market with what is known of its event and series, and the name of what is not."""
+    lacks = "" if series else f"the series {event.series!r}" if event else f"the event {market.event!r}"
+    of_event = event or Event(ticker=market.event, series="")
+    return Listed(market=market, event=of_event, series=series or Series(ticker=of_event.series), lacks=lacks)
+
+
 class _Pages:
-    """Pages of markets, at most so many. `are_cut`: there are more."""
+    """Pages of markets, at most so many. `are_cut`: there are more. `unread`: why some on them could not be read."""
 
     def __init__(self, requester: Requester, query: Query, most: int) -> None:
         self.markets, self.are_cut = 0, False
+        self.unread: dict[str, str] = {}
         self._requester, self._query, self._most = requester, query, most
 
     async def __aiter__(self) -> AsyncIterator[tuple[Market, ...]]:
@@ -280,8 +308,9 @@ class _Pages:
         for _ in range(self._most):
             body, _ = await self._requester.send(self._query(cursor))
             # A page of a thousand takes long to read: other tasks have their turn meanwhile.
-            page, unknown = await asyncio.to_thread(_read_page, body)
+            page, unread, unknown = await asyncio.to_thread(_read_page, body)
             self._requester.unknown_keys.update(unknown)
+            self.unread |= unread
             self.markets += len(page.items)
             yield page.items
             cursor = page.cursor
@@ -293,9 +322,9 @@ class _Pages:
         self.are_cut = True
 
 
-def _read_page(body: bytes) -> tuple[Page[Market], Counter[str]]:
+def _read_page(body: bytes) -> tuple[Page[Market], dict[str, str], Counter[str]]:
     unknown: Counter[str] = Counter()
-    return bodies.read_markets(body, unknown), unknown
+    return *bodies.read_market_page(body, unknown), unknown
 
 
 def _queries(settings: UniverseSettings) -> Iterator[tuple[str, bool, Query]]:

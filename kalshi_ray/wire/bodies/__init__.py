@@ -40,6 +40,7 @@ from kalshi_ray.wire.bodies.holdings import (
 )
 from kalshi_ray.wire.bodies.markets import (
     read_market,
+    read_market_page,
     read_markets,
     write_market,
     write_markets,
@@ -129,6 +130,7 @@ __all__ = [
     "read_groups",
     "read_limits",
     "read_market",
+    "read_market_page",
     "read_markets",
     "read_order",
     "read_order_request",

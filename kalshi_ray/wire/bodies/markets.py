@@ -118,6 +118,17 @@ def read_markets(raw: bytes, unknown: Unknown = None) -> Page[Market]:
     return Page(tuple(map(market_of, page.markets)), page.cursor)
 
 
+def read_market_page(raw: bytes, unknown: Unknown = None) -> tuple[Page[Market], dict[str, str]]:
+    """The same where a market that cannot be read costs the others nothing: by ticker, why not."""
+    page, found, unread = _page.read(raw, unknown), list[Market](), dict[str, str]()
+    for body in page.markets:
+        try:
+            found.append(market_of(body))
+        except WireError as problem:
+            unread[body.ticker] = str(problem)
+    return Page(tuple(found), page.cursor), unread
+
+
 def write_markets(page: Page[Market]) -> bytes:
     """A page of markets."""
     return written({"markets": [market_keys(market) for market in page.items], "cursor": page.cursor})
