@@ -8,7 +8,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from urllib.parse import quote
 import asyncpg
 
 from bench.figures import Absent
+from bench.ports import free_port
 
 SUPERUSER = "postgres"
 PATIENCE_S = 30.0  # for the server to start or to stop
@@ -44,7 +44,7 @@ class Server:
 
     def __init__(self, **options: str | int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="kalshi-ray-postgres-"))
-        self.port = _free_port()
+        self.port = free_port()
         self.binaries, self._user = _binaries(), _user()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -169,10 +169,3 @@ def _user() -> str | None:
 
     found: pwd.struct_passwd = ensure_user_exists("pgserver")
     return found.pw_name
-
-
-def _free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port

@@ -159,8 +159,8 @@ def test_which_ray_would_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def exchange(tmp_path: Path, *, mode: int = 0o600, with_key: bool = True, **says: Any) -> list[Check]:
-    """What is found at an exchange that answers so: by path, or the header `date`."""
-    date = says.pop("date", formatdate(time.time(), usegmt=True))
+    """What is found at an exchange that answers so: by path, or a clock that is `off_s` behind; None: it has none."""
+    off_s = says.pop("off_s", 0.0)
     answers = {
         "/exchange/status": Says(body=bodies.write_status(ExchangeStatus(exchange_active=True, trading_active=True))),
         "/portfolio/balance": Says(
@@ -169,14 +169,16 @@ def exchange(tmp_path: Path, *, mode: int = 0o600, with_key: bool = True, **says
     } | says.pop("answers", {})
 
     def handler(asked: Asked) -> Says:
-        return replace(answers[asked.path], headers={"date": date} if date else {})
+        told = {} if off_s is None else {"date": formatdate(time.time() - off_s, usegmt=True)}
+        return replace(answers[asked.path], headers=told)
 
     key = tmp_path / "key.pem"
     key.write_bytes(pem_of(ed25519_key()))
     key.chmod(mode)
     with in_a_thread(handler) as rest:
         named = {"key_id": KEY_ID, "private_key_file": str(key)} if with_key else {}
-        settings = ExchangeSettings(rest_url=rest, timeout_s=0.5, **named)  # type: ignore[arg-type]
+        is_silent = any(one.silent for one in answers.values())
+        settings = ExchangeSettings(rest_url=rest, timeout_s=0.5 if is_silent else 10.0, **named)  # type: ignore[arg-type]
         return doctor.checked("exchange", lambda: doctor_services.exchange(settings))
 
 
@@ -198,12 +200,12 @@ def test_a_key_that_others_may_read_is_a_warning(mode: int, who: str, tmp_path: 
 
 @pytest.mark.parametrize(("off", "state"), [(0, "ok"), (4, "warn"), (-3_600, "FAIL")])
 def test_a_clock_that_is_off(off: float, state: State, tmp_path: Path) -> None:
-    found = exchange(tmp_path, date=formatdate(time.time() - off, usegmt=True))
+    found = exchange(tmp_path, off_s=off)
     assert states(found)["clock"] == state
 
 
 def test_an_exchange_that_tells_no_time_is_a_warning(tmp_path: Path) -> None:
-    assert states(exchange(tmp_path, date=""))["clock"] == "warn"
+    assert states(exchange(tmp_path, off_s=None))["clock"] == "warn"
 
 
 @pytest.mark.parametrize(("active", "trading", "said"), [(True, False, "trading paused"), (False, False, "closed")])

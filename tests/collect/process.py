@@ -24,7 +24,6 @@ QUICK = {
     "collect.queue_positions_s": 0,
     "exchange.backoff_s": 0.02,
     "exchange.most_backoff_s": 0.2,
-    "exchange.timeout_s": 0.5,
     "exchange.attempts": 12,
 }
 
@@ -102,8 +101,8 @@ class Collecting:
         """Until the flow is over and everything that it caused has come."""
 
         def is_quiet(line: Line) -> bool:
-            is_settled = venue.is_over and line["last_frame_age_s"] is not None and line["last_frame_age_s"] > 0.4
-            return bool(is_settled and line["markets"]["known"] == len(venue.tickers) and not line["pending_bytes"])
+            is_settled = line["markets"]["known"] == len(venue.tickers) and not line["pending_bytes"]
+            return venue.has_come(line["frames"], is_settled=is_settled)
 
         return self.until(is_quiet)
 

@@ -98,6 +98,7 @@ class Stranger:
         self._first = chance.choice((0, 0, 41, 10**12)), chance.choice((0, 6, 10**5))  # numbers, sids
         self._wires: list[Wire] = []
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="stranger")
+        self._heard: set[str] = set()  # markets whose book somebody has; the flow begins with the last
         self._ready, self._end = threading.Event(), threading.Event()
         self.port = self._ms = 0
 
@@ -112,6 +113,11 @@ class Stranger:
         self._end.set()
         self._thread.join(10)
 
+    @property
+    def has_told(self) -> bool:
+        """Whether nothing waits to be sent."""
+        return all(wire.out.empty() for wire in list(self._wires))
+
     # -- what happens
 
     async def _serve(self) -> None:
@@ -121,7 +127,8 @@ class Stranger:
                 for _ in range(self.chance.choice((0, 5, 30))):
                     market.change(*market.chosen(self.chance))
             self._ready.set()
-            await asyncio.sleep(0.5)
+            while not self._heard.issuperset(self.markets) and not self._end.is_set():
+                await asyncio.sleep(0.01)
             for _ in range(self._steps):
                 self._flow()
                 self._trouble()
@@ -213,6 +220,7 @@ class Stranger:
         return {"type": "trade", "msg": self._stamped(body)}
 
     def _snapshot(self, wire: Wire, one: Subscription, market: Market) -> None:
+        self._heard.add(market.ticker)
         body: dict[str, Any] = {"market_ticker": market.ticker, "market_id": f"v{len(market.books) - 1}"}
         for side, name in enumerate(("yes_dollars_fp", "no_dollars_fp")):
             levels = [(price, size) for (at, price), size in market.books[-1].items() if at == side]

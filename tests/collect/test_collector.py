@@ -23,7 +23,7 @@ AT_ONCE = 6  # collectors
 
 def test_without_faults_every_change_and_every_print_is_there_once_and_the_totals_are_exact(tmp_path: Path) -> None:
     store, seen = open_store(str(tmp_path / "store")), list[Status]()
-    with Venue(tmp_path, flow_of(1, 1_500, pauses=0.01), delay_s=2.0) as venue:
+    with Venue(tmp_path, flow_of(1, 1_500, pauses=0.01), waits=True) as venue:
         ended = record(venue.plan("s"), store, venue.is_quiet, seen)
     session = store.open("s")
     counts = check(session, venue)
@@ -55,7 +55,7 @@ async def under_faults(folder: Path, seed: int) -> Counter[str]:
     folder.mkdir()
     store = open_store(str(folder / "store"))
     flow = flow_of(seed, 700, every_ns=2 * MILLISECOND, pauses=0.01)
-    with Venue(folder, flow, faults=plan_of(seed), delay_s=0.3) as venue:
+    with Venue(folder, flow, faults=plan_of(seed), waits=True) as venue:
         ended = await recording(venue.plan("s"), store, venue.is_quiet)
     assert ended.why == "stopped", f"seed {seed}"
     counts = check(store.open("s"), venue)
@@ -71,7 +71,11 @@ def test_whatever_goes_wrong_known_books_are_true_and_each_loss_is_a_gap(tmp_pat
         return await asyncio.gather(*(under_faults(tmp_path / str(seed), seed) for seed in these))
 
     seen: Counter[str] = Counter()
-    for first in range(0, len(seeds), AT_ONCE):
-        seen += sum(asyncio.run(some(seeds[first : first + AT_ONCE])), Counter())
-    assert seen["GAP"] > 3 * len(seeds) and seen["reconnects"] > len(seeds) // 3
-    assert seen["changes in stretches"] > 150 * len(seeds) and seen["prints in stretches"] > 30 * len(seeds)
+    each = {"GAP": 3, "reconnects": 1 / 3, "changes in stretches": 150, "prints in stretches": 30}
+    least = {name: count * len(seeds) for name, count in each.items()}
+    # The exchange does not wait for who has lost a book: where that takes long, more plans are needed for as much.
+    for first in range(seeds.start, seeds.start + 5 * len(seeds), AT_ONCE):
+        if first >= seeds.stop and all(seen[name] > count for name, count in least.items()):
+            break
+        seen += sum(asyncio.run(some(range(first, first + AT_ONCE))), Counter())
+    assert all(seen[name] > count for name, count in least.items()), seen

@@ -15,18 +15,20 @@ from tests.collect.process import Collecting, store_in
 from tests.collect.venue import Venue, flow_of
 
 EVERY_NS = 4_000_000
+CHANGES = 50  # that each life records before it ends
 
 
 def killed(folder: Path, seed: int, kills: int, *, venue_too: bool) -> None:
     """A collector that is killed again and again, and begun again with the same command."""
     chance, rows, frames = random.Random(seed), 0, 0
-    flow = flow_of(seed, round(3.5e9 * (kills + 1) / EVERY_NS), every_ns=EVERY_NS, pauses=0.005)
+    flow = flow_of(seed, None, every_ns=EVERY_NS, pauses=0.005)
     settings = {"collect__part_s": chance.choice((0.3, 1.0, 600.0)), "collect__part_rows": 1_000}
-    with Venue(folder, flow, delay_s=0.5) as venue:
+    with Venue(folder, flow, waits=True) as venue:
         for life in range(kills):
             with Collecting(venue, store_in(folder), **settings) as collecting:
                 first = collecting.until_known(len(venue.tickers))
                 assert first["resumed"] == (life > 0)
+                collecting.until(lambda line: line["rows_by"].get("delta", 0) > CHANGES)
                 if venue_too and chance.random() < 0.7:
                     time.sleep(chance.uniform(0.0, 0.3))
                     venue.crash()
@@ -36,6 +38,9 @@ def killed(folder: Path, seed: int, kills: int, *, venue_too: bool) -> None:
                 collecting.kill()
             rows, frames = rows + collecting.lines[-1]["rows"], frames + collecting.lines[-1]["frames"]
         with Collecting(venue, store_in(folder), **settings) as collecting:
+            collecting.until_known(len(venue.tickers))
+            collecting.until(lambda line: line["rows_by"].get("delta", 0) > CHANGES)
+            venue.end_flow()
             collecting.until_quiet(venue)
             ending = collecting.stop()
     assert ending.code == 0, ending.said
@@ -46,7 +51,7 @@ def killed(folder: Path, seed: int, kills: int, *, venue_too: bool) -> None:
     assert raw_frames(session) >= frames + collecting.lines[-1]["frames"]
     gaps = stored[(stored["kind"] == Kind.GAP) & (stored["market"] == -1) & (stored["sid"] == 0)]
     assert len(gaps) == kills and set(gaps["size"].tolist()) == {GapCause.RECORDER}
-    assert counts["changes in stretches"] > 50 * kills
+    assert counts["changes in stretches"] > CHANGES * kills
     assert not (folder / "spool" / "s").exists()
 
 

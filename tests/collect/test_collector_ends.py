@@ -20,9 +20,7 @@ from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import SessionStore, open_store
 from kalshi_ray.errors import AuthenticationFailed, KalshiRayError, NothingToDo, SessionBusy, UsageError
 from tests.collect.judging import check, check_whole, raw_frames, rows_in
-from tests.collect.venue import Venue, flow_of, record, recording
-
-LONG = flow_of(3, 20_000, every_ns=2 * MILLISECOND)
+from tests.collect.venue import Venue, endless, flow_of, record, recording
 
 
 def check_counts(ended: Ended, store: SessionStore, venue: Venue) -> None:
@@ -37,11 +35,12 @@ def check_counts(ended: Ended, store: SessionStore, venue: Venue) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_session_with_exact_counts(tmp_path: Path, number: signal.Signals) -> None:
-    store = open_store(str(tmp_path / "store"))
-    with Venue(tmp_path, LONG) as venue:
+    store, sent = open_store(str(tmp_path / "store")), list[Status]()
+    with Venue(tmp_path, endless()) as venue:
 
         def tell(status: Status) -> None:
-            if not status.is_final and status.markets.known == len(venue.tickers):
+            if status.markets.known == len(venue.tickers) and not sent:
+                sent.append(status)  # a second one would end this process, however long the end of the session takes
                 os.kill(os.getpid(), number)
 
         handler = signal.getsignal(number)
@@ -52,7 +51,7 @@ def test_a_signal_finishes_the_session_with_exact_counts(tmp_path: Path, number:
 
 def test_the_duration_finishes_the_session(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
-    with Venue(tmp_path, LONG) as venue:
+    with Venue(tmp_path, endless()) as venue:
         ended = record(venue.plan("s", duration_s=0.7), store, lambda status: False)
     assert ended.why == "the duration is over" and ended.status.running_s >= 0.7
     check_counts(ended, store, venue)
@@ -60,7 +59,7 @@ def test_the_duration_finishes_the_session(tmp_path: Path) -> None:
 
 def test_the_last_market_that_settles_finishes_the_session_and_every_result_is_recorded(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
-    with Venue(tmp_path, LONG) as venue:
+    with Venue(tmp_path, endless()) as venue:
         values = dict(zip(venue.tickers, (0, DOLLAR, DOLLAR // 4, 0)))
 
         def settle(status: Status) -> bool:
@@ -127,7 +126,7 @@ def test_a_second_collector_of_a_session_refuses_and_the_first_is_undisturbed(tm
                 await recording(plan, store, lambda status: False)
         return await first
 
-    with Venue(tmp_path, flow_of(4, 700), delay_s=0.6) as venue:
+    with Venue(tmp_path, flow_of(4, 700), waits=True) as venue:
         ended = asyncio.run(both(venue))
     check_counts(ended, store, venue)
     check_whole(store.open("s"), venue)

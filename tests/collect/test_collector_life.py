@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.ports import free_port
 from kalshi_ray.collect.choice import Looked
 from kalshi_ray.collect.collector import shard
 from kalshi_ray.collect.collector.listing import ExchangeListing
@@ -23,26 +24,18 @@ from kalshi_ray.collect.settings import UniverseSettings
 from kalshi_ray.collect.status import Status
 from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.tape import Status as MarketStatus
-from kalshi_ray.core.units import CENT, DOLLAR, MILLISECOND, SECOND
+from kalshi_ray.core.units import CENT, DOLLAR, SECOND
 from kalshi_ray.data.store import open_store
 from kalshi_ray.wire.messages import MarketChange
 from tests.collect.judging import check, raw_frames, rows_in
-from tests.collect.venue import Steps, Venue, flow_of, record
-
-LONG = flow_of(3, 20_000, every_ns=2 * MILLISECOND)
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
+from tests.collect.venue import PATIENCE_S, Steps, Venue, endless, record
 
 
 def test_markets_join_change_and_settle_while_they_are_recorded(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     tenths = ((0, DOLLAR, CENT // 10),)
     at_ns: dict[str, int] = {}
-    with Venue(tmp_path, LONG) as venue:
+    with Venue(tmp_path, endless()) as venue:
         t1, t2, t3, _ = venue.tickers
         close_ns = (time.time_ns() // SECOND + 5_000) * SECOND
 
@@ -85,7 +78,7 @@ def test_a_result_of_rest_is_told_before_the_market_leaves_whatever_the_stream_s
 ) -> None:
     store = open_store(str(tmp_path / "store"))
     refresh, words = ExchangeListing.refresh, ["still to come"]
-    with Venue(tmp_path, LONG) as venue:
+    with Venue(tmp_path, endless()) as venue:
         ticker = venue.tickers[2]
 
         def settle_unheard(now: int) -> None:
@@ -137,7 +130,7 @@ def test_signals_become_rows_with_the_time_of_their_receipt_and_metrics_say_what
     answers: list[dict[str, object]] = []
     scraped: list[str] = []
     tail.touch()
-    with Venue(tmp_path, LONG) as venue:
+    with Venue(tmp_path, endless()) as venue:
 
         def send() -> None:
             lines = [{"signal": "rain", "value": 0.25, "ticker": venue.tickers[1]}, {"signal": "rain", "value": "x"}]
@@ -151,7 +144,7 @@ def test_signals_become_rows_with_the_time_of_their_receipt_and_metrics_say_what
                 file.write('{"signal": "wind", "value": -3}\n')
 
         def scrape() -> None:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
                 scraped.append(answer.read().decode())
 
         steps = Steps(
@@ -187,7 +180,7 @@ def check_metrics(scraped: str, seen: list[Status]) -> None:
 
 def test_a_frame_of_a_type_never_seen_is_kept_counted_and_shown(tmp_path: Path) -> None:
     store, seen = open_store(str(tmp_path / "store")), list[Status]()
-    with Venue(tmp_path, LONG) as venue:
+    with Venue(tmp_path, endless()) as venue:
 
         def say() -> None:
             for session in venue.surface.stream.sessions:
@@ -224,7 +217,7 @@ def test_a_clock_that_jumps_is_told_and_times_never_fall(
         return time.time_ns() + off_s[0] * SECOND
 
     monkeypatch.setattr(shard, "time", SimpleNamespace(time_ns=wall, monotonic_ns=time.monotonic_ns))
-    with Venue(tmp_path, LONG) as venue:
+    with Venue(tmp_path, endless()) as venue:
         steps = Steps(
             (lambda status: status.markets.known == 4, lambda: off_s.__setitem__(0, jump_s)),
             (lambda status: status.clock_jumps == 1 and status.rows.get("delta", 0) > 200, lambda: None),

@@ -19,8 +19,10 @@ from kalshi_ray.exchange.simulator.stream_settings import StreamSettings
 from tests.collect.judging import check, check_whole, rows_in
 from tests.collect.process import Collecting
 from tests.collect.venue import Steps, Venue, flow_of, record
+from tests.data.stores import MovableFolder
 
 PARTS = {"part_s": 0.2, "part_rows": 1_000}
+SOON_S = 2  # until a database that is away is told to be
 
 
 @pytest.fixture(params=["folder", "postgres"])
@@ -29,21 +31,12 @@ def movable(
 ) -> Iterator[tuple[str, Callable[[], Any], Callable[[], Any]]]:
     """A store, and how to take it away and bring it back."""
     if request.param == "folder":
-        folder, away = tmp_path / "store", tmp_path / "away"
-
-        def take() -> None:
-            folder.rename(away)
-            folder.write_text("no folder")
-
-        def bring() -> None:
-            folder.unlink()
-            away.rename(folder)
-
-        yield str(folder), take, bring
+        folder = MovableFolder(tmp_path / "store")
+        yield str(folder.path), folder.take, folder.bring
         return
     postgres = pytest.importorskip("tests.data.postgres", reason="needs a PostgreSQL that the tests can start")
     server = postgres.server()
-    yield postgres.fresh_url(connect_timeout=1), server.kill, server.start
+    yield postgres.fresh_url(connect_timeout=SOON_S), server.kill, server.start
     server.start()
 
 
@@ -55,19 +48,24 @@ def test_while_the_store_is_down_recording_goes_on_and_later_everything_is_there
 ) -> None:
     url, take, bring = movable
     store, seen = open_store(url), list[Status]()
-    with Venue(tmp_path, flow_of(5, 1_500, every_ns=2 * MILLISECOND), delay_s=0.6) as venue:
+
+    def goes_on(status: Status) -> bool:
+        during = [one for one in seen if one.store_problem]
+        return len(during) > 1 and status.total_rows > during[0].total_rows and status.segments >= 2
+
+    with Venue(tmp_path, flow_of(5, None, every_ns=2 * MILLISECOND), waits=True) as venue:
         steps = Steps(
             (lambda status: status.parts >= 1, take),
-            (lambda status: bool(status.store_problem) and status.segments >= 2, bring),
-            (lambda status: not status.store_problem and not status.segments, lambda: None),
+            (goes_on, bring),
+            (lambda status: not status.store_problem, venue.end_flow),
+            (lambda status: not status.segments, lambda: None),
         )
         ended = record(venue.plan("s", **PARTS), store, lambda status: steps(status) and venue.is_quiet(status), seen)
     session = store.open("s")
     check(session, venue)
     check_whole(session, venue)
     assert ended.status.total_rows == session.manifest.updates and len(session.parts) >= 4
-    during = [status for status in seen if status.store_problem]
-    assert during[-1].total_rows > during[0].total_rows and not ended.status.store_problem
+    assert not ended.status.store_problem
 
 
 @pytest.mark.parametrize("movable", ["postgres", pytest.param("folder", marks=pytest.mark.slow)], indirect=True)
@@ -75,7 +73,7 @@ def test_stopped_while_the_store_is_down_it_says_so_and_the_same_command_finishe
     tmp_path: Path, movable: Movable
 ) -> None:
     url, take, bring = movable
-    with Venue(tmp_path, flow_of(6, 20_000, every_ns=2 * MILLISECOND)) as venue:
+    with Venue(tmp_path, flow_of(6, None, every_ns=2 * MILLISECOND)) as venue:
         with Collecting(venue, url, collect__finish_s=0.5, collect__part_s=0.2) as collecting:
             collecting.until(lambda line: line["parts"] >= 1)
             take()
@@ -118,12 +116,13 @@ def test_a_full_disk_makes_the_exchange_wait_and_nothing_is_lost_that_it_did_not
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drops: bool
 ) -> None:
     store, seen = open_store(str(tmp_path / "store")), list[Status]()
-    flow = flow_of(7, 100_000 if drops else 12_000, every_ns=MILLISECOND // 8)
+    flow, least = flow_of(7, None, every_ns=MILLISECOND // 8), 100_000 if drops else 12_000
     stream = StreamSettings(buffered_frames=2_000) if drops else None
-    with full_disk(monkeypatch) as give, Venue(tmp_path, flow, delay_s=0.6, stream=stream) as venue:
+    with full_disk(monkeypatch) as give, Venue(tmp_path, flow, waits=True, stream=stream) as venue:
         steps = Steps(
             (lambda status: status.rows.get("delta", 0) > 100, lambda: give(False)),
-            (lambda status: bool(status.disk_problem) and venue.is_over, lambda: give(True)),
+            (lambda status: bool(status.disk_problem) and venue.happened > least, venue.end_flow),
+            (lambda status: venue.is_over, lambda: give(True)),
             (lambda status: not status.disk_problem, lambda: None),
         )
         plan = venue.plan("s", most_pending_mb=1)
@@ -141,7 +140,7 @@ def test_stopped_while_the_disk_is_full_it_says_so_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store: SessionStore = open_store(str(tmp_path / "store"))
-    with full_disk(monkeypatch) as give, Venue(tmp_path, flow_of(8, 1_000), delay_s=0.6) as venue:
+    with full_disk(monkeypatch) as give, Venue(tmp_path, flow_of(8, None), waits=True) as venue:
         steps = Steps(
             (lambda status: status.rows.get("delta", 0) > 100, lambda: give(False)),
             (lambda status: bool(status.disk_problem), lambda: None),
@@ -149,6 +148,7 @@ def test_stopped_while_the_disk_is_full_it_says_so_and_the_same_command_goes_on(
         with pytest.raises(DataError, match=r"no space left.*the same command goes on with it"):
             record(venue.plan("s", finish_s=0.5), store, steps)
         give(True)
+        venue.end_flow()
         ended = record(venue.plan("s"), store, venue.is_quiet)
     assert ended.status.is_resumed
     check(store.open("s"), venue)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 import threading
 import urllib.request
-from collections.abc import Iterator
 
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from bench.ports import free_port
 from kalshi_ray.collect.collector.metrics import PREFIX, families_of, resident_bytes, serving_metrics
 from kalshi_ray.collect.status import Markets, Status
 from kalshi_ray.collect.tallies import LAG_BOUNDS_S, Lags
@@ -31,12 +31,9 @@ STATUS = Status(
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
+def port() -> int:
     """One that is free."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        number = int(taken.getsockname()[1])
-    yield number
+    return free_port()
 
 
 def scraped(port: int) -> dict[str, float]:

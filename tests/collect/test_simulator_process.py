@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.ports import free_port
 from kalshi_ray.collect.rebuild import compare_with_raw
 from kalshi_ray.core.tape import GapCause, Kind
 from kalshi_ray.data.store import open_store
@@ -38,9 +38,7 @@ class SimulatorProcess:
         self.tickers: list[str] = session.tickers()
         rows = rows_in(session)
         self.truths = {ticker: Truth(rows[rows["market"] == at]) for at, ticker in enumerate(self.tickers)}
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            self._port = held.getsockname()[1]
+        self._port = free_port()
         self._process = self.start()
 
     def start(self) -> subprocess.Popen[bytes]:

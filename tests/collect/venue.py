@@ -1,6 +1,6 @@
 """A simulated exchange on a port of loopback whose every change is kept, beside which a collector can be tried.
 
-with Venue(folder, flow_of(1, 500)) as venue:
+with Venue(folder, flow_of(1, 500), waits=True) as venue:
     ended = record(venue.plan("s"), store, lambda status: venue.is_quiet(status))
     check(store.open("s"), venue)
 """
@@ -9,24 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
+from bench.ports import free_port
 from kalshi_ray.collect.collector import run
 from kalshi_ray.collect.collector.run import Ended, Plan
 from kalshi_ray.collect.settings import CollectSettings, UniverseSettings
 from kalshi_ray.collect.status import Status
 from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.tape import Status as MarketStatus
-from kalshi_ray.core.units import CENT, CONTRACT, MILLISECOND, SECOND, Side
+from kalshi_ray.core.units import CENT, CONTRACT, MILLISECOND, Side
 from kalshi_ray.data.store import SessionStore
 from kalshi_ray.exchange.settings import ExchangeSettings
 from kalshi_ray.exchange.sim_server import SimulatorServer
@@ -40,7 +42,7 @@ from kalshi_ray.exchange.simulator.replay import Pace, Replay, Timed
 from kalshi_ray.exchange.simulator.settings import MarketTerms
 from kalshi_ray.exchange.simulator.stream_settings import StreamSettings
 from kalshi_ray.exchange.simulator.surface import Surface
-from kalshi_ray.exchange.warm import warm_feed
+from kalshi_ray.wire.commands import Channel
 from kalshi_ray.wire.messages import BookDelta, MarketChange, RecorderRow, Trade
 from tests.collect.plans import mixed_plan
 from tests.exchange.keys import ed25519_key, pem_of
@@ -49,7 +51,8 @@ T = TypeVar("T")
 
 TICKERS = ("KXA-26-T1", "KXA-26-T2", "KXB-26-T1", "KXB-26-T2")
 KEY_ID = "11111111-aaaa-4000-8000-000000000003"
-PATIENCE_S = 60.0  # for whatever a test waits for
+PATIENCE_S = 200.0  # for whatever a test waits for: a hang says what it waited for before the limit of a test ends it
+LOOK_S = 0.005
 
 Book = dict[tuple[int, int], int]  # lots by (side, price)
 Delta = tuple[int, int, int, int]  # exchange time in ms, side, price, change
@@ -108,11 +111,10 @@ class Venue:
         tickers: Sequence[str] = TICKERS,
         faults: FaultPlan | None = None,
         terms: dict[str, Any] | None = None,
-        delay_s: float = 0.0,
+        waits: bool = False,
         stream: StreamSettings | None = None,
     ) -> None:
-        """The flow begins after a delay."""
-        warm_feed()  # or the delay would pass with it
+        """`waits`: the flow begins once somebody hears every book, however long that takes; otherwise at once."""
         self.folder, self.tickers = folder, tickers
         self.exchange, auth = LoggedExchange(seed=faults.seed if faults else 1), Auth()
         self.account = self.exchange.create_account(1_000)
@@ -121,16 +123,19 @@ class Venue:
         self.exchange.advance(now_ns)
         for ticker in tickers:
             self.open_market(ticker, **(terms or {}))
-        replay = Replay(flow, Pace(0, now_ns + round(delay_s * SECOND), 1))
+        self._is_ended, self._quiet_at = False, -1
+        self._replay = Replay(
+            itertools.takewhile(lambda _: not self._is_ended, flow), None if waits else Pace(0, now_ns, 1)
+        )
         self.surface = Surface(
             self.exchange,
             auth,
             limits=Limits("prestige"),
             stream=stream,
-            replay=replay,
+            replay=self._replay,
             faults=Faults(faults) if faults else None,
         )
-        self.port = 0
+        self.port = free_port()  # which stays its own while it is away
         self.server: SimulatorServer
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="venue")
@@ -145,6 +150,7 @@ class Venue:
     def __enter__(self) -> Self:
         self._thread.start()
         self.open()
+        self._loop.call_soon_threadsafe(self._begin)
         ready = {
             "rest": self.server.rest,
             "ws": self.server.stream,
@@ -175,7 +181,20 @@ class Venue:
 
         self.server = SimulatorServer(self.surface, port=self.port)
         asyncio.run_coroutine_threadsafe(start(), self._loop).result(PATIENCE_S)
-        self.port = self.server.port
+
+    def _begin(self) -> None:
+        """Let the flow begin once every book is heard."""
+        if self._replay.pace is None:
+            index = self.surface.stream._index
+            if all(index.covering(Channel.BOOK, ticker) for ticker in self.tickers):
+                self._replay.pace = Pace(0, time.time_ns(), 1)
+                self.server.pump()
+            else:
+                self._loop.call_later(LOOK_S, self._begin)
+
+    def end_flow(self) -> None:
+        """Nothing happens any more but what is due within the next moment."""
+        self._is_ended = True
 
     def crash(self) -> None:
         """Every connection breaks off, and nobody listens; the exchange itself goes on."""
@@ -201,17 +220,40 @@ class Venue:
     @property
     def is_over(self) -> bool:
         """Whether the flow has ended."""
-        return self.surface.replay is None or self.surface.replay.is_over
+        return self._replay.is_over
 
-    def is_quiet(self, status: Status, *, known: int | None = None) -> bool:
-        """Whether the flow has ended, everything that it caused has come, and so many books are known."""
-        count = len(self.tickers) if known is None else known
-        is_settled = self.is_over and status.at_ns - status.frame_ns > SECOND // 3
-        return is_settled and status.markets.known == count and not status.pending_bytes
+    @property
+    def happened(self) -> int:
+        """How much of the flow there was."""
+        return self._replay.done
+
+    def is_quiet(self, status: Status) -> bool:
+        """Whether the flow has ended, and all that it caused has come."""
+        is_settled = status.markets.known == len(self.tickers) and not status.pending_bytes
+        return self.has_come(status.total_frames, is_settled=is_settled)
+
+    def has_come(self, frames: int, *, is_settled: bool) -> bool:
+        """Whether a collector that has counted so many frames has them all: as many as when it was asked before, with
+        the flow over and everything sent already then. How long ago that was says nothing: all may have slept."""
+        is_over = is_settled and self.is_over and self._has_told()
+        has_come = is_over and frames == self._quiet_at
+        self._quiet_at = frames if is_over and not has_come else -1
+        return has_come
+
+    def _has_told(self) -> bool:
+        """Whether nothing waits to be sent; what does is sent next."""
+        for connection in list(self.server.streams):
+            session = connection._session
+            if connection._transport.get_write_buffer_size() or (session is not None and session.has_frames):
+                self._loop.call_soon_threadsafe(self.server.pump)
+                return False
+        return True
 
     def settings(self, **more: Any) -> ExchangeSettings:
         """How a collector reaches it, without much patience."""
-        quick = {"backoff_s": 0.02, "most_backoff_s": 0.2, "timeout_s": 0.5, "attempts": 12}
+        quick = {"backoff_s": 0.02, "most_backoff_s": 0.2, "attempts": 12}
+        # Only faults keep silent; everybody else may take his time to answer.
+        quick |= {"timeout_s": 0.5} if self.surface.faults else {}
         return ExchangeSettings(ready_file=str(self.ready_file), **(quick | more))
 
     def plan(
@@ -280,35 +322,37 @@ class Steps:
 
 def flow_of(
     seed: int,
-    updates: int,
+    updates: int | None,
     *,
     every_ns: int = MILLISECOND,
     tickers: Sequence[str] = TICKERS,
     pauses: float = 0.0,
-    start_ns: int = 0,
-) -> list[Timed]:
-    """Lawful changes of all books, some prints, and pauses of markets by chance."""
-    chance, there, found = random.Random(seed), Counter[tuple[str, int, int]](), list[Timed]()
+) -> Iterator[Timed]:
+    """Lawful changes of all books, some prints, and pauses of markets by chance. `updates` None: without end."""
+    chance, there = random.Random(seed), Counter[tuple[str, int, int]]()
     paused: set[str] = set()
-    for number in range(updates):
-        at_ns, ticker, luck = start_ns + number * every_ns, chance.choice(tickers), chance.random()
+    for number in itertools.count() if updates is None else range(updates):
+        at_ns, ticker, luck = number * every_ns, chance.choice(tickers), chance.random()
         if luck < pauses:
             is_paused = ticker in paused
             paused.symmetric_difference_update([ticker])
             status = MarketStatus.ACTIVE if is_paused else MarketStatus.INACTIVE
-            found.append((at_ns, RecorderRow(ticker=ticker, kind=Kind.STATUS, size=status, price=0)))
+            yield at_ns, RecorderRow(ticker=ticker, kind=Kind.STATUS, size=status, price=0)
             continue
         side = chance.randrange(2)
         price = (chance.randrange(28, 45) if side == 0 else chance.randrange(52, 72)) * CENT
         if luck < 0.2:
-            print_ = Trade(ticker=ticker, price=price, size=chance.randrange(1, 900), taker=Side(1 - side))
-            found.append((at_ns, print_))
+            yield at_ns, Trade(ticker=ticker, price=price, size=chance.randrange(1, 900), taker=Side(1 - side))
             continue
         key = (ticker, side, price)
         change = -there[key] if there[key] > 20 * CONTRACT else chance.randrange(1, 30) * CONTRACT
         there[key] += change
-        found.append((at_ns, FlowDelta(ticker=ticker, side=Side(side), price=price, change=change)))
-    return found
+        yield at_ns, FlowDelta(ticker=ticker, side=Side(side), price=price, change=change)
+
+
+def endless() -> Iterator[Timed]:
+    """What goes on as long as a test does, on a machine of any pace."""
+    return flow_of(3, None, every_ns=4 * MILLISECOND)
 
 
 def plan_of(seed: int) -> FaultPlan:

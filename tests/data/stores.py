@@ -70,6 +70,28 @@ def bury(store: SessionStore, session_id: str) -> None:
         store.backend.create(session_id, LOCK, dead)
 
 
+class MovableFolder:
+    """A folder that can be taken away and brought back in one stroke, while somebody writes to it: no moment is left
+    in which he could make it anew."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._content = path, path.with_name(f"{path.name}-content")
+        self._content.mkdir()
+        self.bring()
+
+    def take(self) -> None:
+        """What stands there is no folder."""
+        mark = self.path.with_name(f"{self.path.name}-mark")
+        mark.write_text("no folder")
+        mark.replace(self.path)
+
+    def bring(self) -> None:
+        """It is there again, as it was."""
+        link = self.path.with_name(f"{self.path.name}-link")
+        link.symlink_to(self._content)
+        link.replace(self.path)
+
+
 class Killed(BaseException):
     """The process is no more: nothing that it would have done is done."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow as pa
 import pytest
@@ -197,14 +198,17 @@ def test_tables_that_can_be_read_only_once_are_not_sent_again(database: str) -> 
 def test_a_server_that_stays_away_is_down_and_all_is_there_when_it_is_back() -> None:
     own = Server(fsync="off")
     try:
-        backend = PostgresBackend(read_place(own.url(own.create_database(), connect_timeout=0.5)))
+        backend = PostgresBackend(read_place(own.url(own.create_database())))
         begun(backend)
+        database, place = backend.database, backend.database.place
         own.halt()
+        database.place = replace(place, patience_s=0.5)  # where there is nobody to be waited for
         with pytest.raises(StoreDown, match=r"within 0.5 s"):
             backend.write("s", "session.json", b"{}")
         with pytest.raises(StoreDown, match=r"Nothing was half-written"):
             backend.write_table("s", part_name(1), [part(1, 0)], UPDATES)
         own.start()
+        database.place = place
         assert list(backend.sizes("s")) == [part_name(0), "writer.lock"]
         assert backend.write_table("s", part_name(1), [part(1, 0)], UPDATES).rows == ROWS
         own.halt()  # connections that were kept are dead, which their next call finds out

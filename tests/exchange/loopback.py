@@ -136,8 +136,8 @@ async def _read(connection: h11.Connection, reader: asyncio.StreamReader) -> Ask
 
 
 def settings(**changes: object) -> ExchangeSettings:
-    """Settings of a client that loses patience within a test."""
-    quick = {"timeout_s": 0.5, "backoff_s": 0.001, "most_backoff_s": 0.01, "lookup_s": 0.5, "attempts": 3}
+    """Settings of a client that asks again soon. Where silence is part of a test, it says how long that is borne."""
+    quick = {"timeout_s": 10.0, "backoff_s": 0.001, "most_backoff_s": 0.01, "lookup_s": 10.0, "attempts": 3}
     return ExchangeSettings(**{**quick, **changes})  # type: ignore[arg-type]
 
 

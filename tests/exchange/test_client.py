@@ -151,12 +151,18 @@ class Venue:
 
 LOST = [Says(500), Says(503, b"<html>"), Says(hang_up=True), Says(silent=True), Says(201, b"not json")]
 LOST_IDS = ["500", "503", "hang up", "silence", "unreadable"]
+IN_VAIN_S = 0.5  # how long is looked for what never comes
+
+
+def patience(lost: Says) -> dict[str, float]:
+    """Silence is borne for a moment; whoever answers may be slow."""
+    return {"timeout_s": IN_VAIN_S} if lost.silent else {}
 
 
 @pytest.mark.parametrize("lost", LOST, ids=LOST_IDS)
 def test_an_order_whose_answer_was_lost_is_found_and_was_sent_once(lost: Says) -> None:
     venue = Venue(lose=[lost], lag=1)
-    placed = talked(venue, lambda client: client.place(ORDER))
+    placed = talked(venue, lambda client: client.place(ORDER), **patience(lost))
     assert isinstance(placed, Placed) and (placed.order_id, placed.remaining) == ("id-0", 100)
     assert venue.asked[f"POST {ORDERS}"] == 1 and len(venue.orders) == 1
 
@@ -171,7 +177,7 @@ def test_an_order_that_cannot_be_found_is_unknown_and_may_be_placed_again(lost: 
         assert caught.value.client_order_ids == ("mine",)
         return await client.place(ORDER, again=True)
 
-    assert isinstance(talked(venue, work), Placed)
+    assert isinstance(talked(venue, work, lookup_s=IN_VAIN_S, **patience(lost)), Placed)
     assert venue.asked[f"POST {ORDERS}"] == 2 and len(venue.orders) == 1
 
 
@@ -200,7 +206,7 @@ def test_an_id_that_is_taken_is_refused_unless_the_same_order_was_sent_before() 
         with pytest.raises(OrderRejected, match="order_already_exists"):
             await client.place(killed, again=True)
 
-    talked(venue, work)
+    talked(venue, work, lookup_s=IN_VAIN_S)
 
 
 def test_a_batch_whose_answer_was_lost_is_found_order_by_order() -> None:
@@ -221,7 +227,7 @@ def test_each_order_of_a_batch_is_accepted_or_refused_for_itself() -> None:
 def test_a_cancel_is_sent_until_it_is_known_to_be_done(lost: Says, count: int) -> None:
     venue = Venue(lose=[lost] * count)
     venue._place(ORDER)
-    reduced = talked(venue, lambda client: client.cancel(Cancel(order_id="id-0", ticker="KXA")), timeout_s=0.2)
+    reduced = talked(venue, lambda client: client.cancel(Cancel(order_id="id-0", ticker="KXA")), **patience(lost))
     assert isinstance(reduced, Reduced) and reduced.reduced_by == 100
     assert venue.orders["id-0"].status is OrderStatus.CANCELED
     assert venue.asked[f"DELETE {ORDERS}/id-0"] <= 3
@@ -236,7 +242,8 @@ def test_a_cancel_of_what_is_gone_is_refused() -> None:
     venue = Venue(lose=[Says(500)])
     venue._place(ORDER)
     venue.orders["id-0"] = msgspec.structs.replace(venue.orders["id-0"], status=OrderStatus.EXECUTED)
-    talked(venue, work)  # the first attempt is lost, the second says 404, and the order had been executed
+    # The first attempt is lost, the second says 404, and the order had been executed.
+    talked(venue, work, lookup_s=IN_VAIN_S)
 
 
 def test_a_batch_of_cancels_sent_twice_is_told_as_it_stands() -> None:
@@ -268,7 +275,7 @@ def test_a_change_whose_answer_was_lost_is_read_off_the_order() -> None:
         with pytest.raises(OutcomeUnknown, match=r"it stands as resting, 30 lots\. Look again"):
             await client.decrease(Decrease(order_id="id-0", ticker="KXA", to=20))
 
-    talked(venue, work)
+    talked(venue, work, lookup_s=IN_VAIN_S)
     assert venue.asked[f"POST {ORDERS}/id-0/amend"] == 1 and venue.asked[f"POST {ORDERS}/id-0/decrease"] == 2
 
 
@@ -294,7 +301,7 @@ def test_a_read_that_fails_is_one_typed_error(says: Says, kind: type[Exception])
         with pytest.raises(kind):
             await client.ask(requests.get_balance(), bodies.read_balance)
 
-    talked(lambda _: says, work, timeout_s=0.2)
+    talked(lambda _: says, work, **patience(says))
 
 
 def test_where_nobody_listens_the_error_names_the_address_and_the_remedy() -> None:

@@ -102,7 +102,7 @@ def test_a_day_at_the_exchange() -> None:
         assert (await client.ask(requests.get_balance(), bodies.read_balance)).cash == 1_000_000_000
 
     for key in (signer(), signer_of("other", Secret(pem_of(rsa_key()), "a test"))):
-        talked(Venue(), work, signer=key, timeout_s=5.0)
+        talked(Venue(), work, signer=key)
 
 
 def test_every_no_of_the_exchange_is_one_typed_error() -> None:
@@ -126,7 +126,7 @@ def test_every_no_of_the_exchange_is_one_typed_error() -> None:
     def replace_ticker(wish: OrderRequest) -> OrderRequest:
         return msgspec.structs.replace(wish, ticker="NOPE")
 
-    talked(Venue(), work, signer=signer(), timeout_s=5.0)
+    talked(Venue(), work, signer=signer())
 
 
 @pytest.mark.parametrize("off_s", [-60, 60])
@@ -198,5 +198,5 @@ def test_within_the_budget_of_the_lowest_tier_nothing_is_refused() -> None:
             placed = await client.place(order(f"n{number}", 100))
             await client.cancel(cancel_of(placed.order_id))
 
-    talked(watched, work, signer=signer(), timeout_s=5.0)
+    talked(watched, work, signer=signer())
     assert len(refused) > 28 and not any(refused)

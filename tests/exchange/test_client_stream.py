@@ -210,7 +210,8 @@ def test_what_a_slow_reader_has_not_taken_of_a_lost_connection_comes_before_what
         while feed.judged < 2:  # one is in the queue, one waits for room
             await asyncio.sleep(0.01)
         feed.is_online = False
-        await asyncio.sleep(0.3)  # the connection is given up, and another is there
+        while "lost" not in feed.happened:  # the connection is given up
+            await asyncio.sleep(0.01)
         return await take(stream, 12)
 
     found = [int(frame) for frame in streamed(pour, work, feeds=[feed], buffered_frames=1)]  # type: ignore[attr-defined]
@@ -264,11 +265,11 @@ def test_a_slow_reader_makes_the_exchange_wait_and_loses_nothing() -> None:
                 sent = at + 1
 
     async def work(stream: Stream[bytes]) -> list[int]:
-        first = await take(stream, 1)
-        for _ in range(3):
+        first, before = await take(stream, 1), -1
+        while sent != before:
             before = sent
             await asyncio.sleep(0.2)
-        assert sent == before < 20_000  # it waits for us
+        assert sent < 20_000  # it waits for us
         return [int(frame.split(b" ")[0]) for frame in first + await take(stream, 9_999)]
 
     found = streamed(flood, work, buffered_frames=16)
@@ -287,7 +288,7 @@ def test_a_frame_beyond_the_limit_ends_the_connection_not_the_stream() -> None:
             await socket.wait_closed()
 
     feed = Echo()
-    assert streamed(huge, lambda stream: take(stream, 1), feeds=[feed], timeout_s=5.0) == [b"fine"]
+    assert streamed(huge, lambda stream: take(stream, 1), feeds=[feed]) == [b"fine"]
     assert feed.happened == ["up", "lost", "up"]
 
 
@@ -328,8 +329,10 @@ def test_a_feed_hears_answers_to_pings_and_may_give_a_silent_connection_up() -> 
         feed.is_online = False
         return first + await take(stream, 1)
 
-    assert streamed(greet, work, feeds=[feed], ping_s=0.05) == [b"you said hello echo"] * 2
-    assert [word for word in feed.happened if word != "heard"] == ["up", "lost", "up"]
+    # A process that is held up for longer than two pings loses its connection; another follows.
+    assert streamed(greet, work, feeds=[feed], ping_s=0.3) == [b"you said hello echo"] * 2
+    changes = [word for word in feed.happened if word != "heard"]
+    assert changes == ["up", "lost"] * (len(changes) // 2) + ["up"] and len(changes) > 1
 
 
 def test_a_feed_has_its_books_through_lost_connections() -> None:
