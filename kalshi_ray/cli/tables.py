@@ -33,16 +33,17 @@ class Table:
         if self.title:
             yield Text(self.title, style="bold")
         widths = self._widths(options.max_width)
-        if widths is None:
-            yield from self._records()
-            return
-        beside = 1 + sum(max(map(_lines, row, widths)) for row in self.rows)
-        value = max(1, options.max_width - self._label_width() - INDENT - GAP)
-        below = sum(1 + sum(_lines(cell, value) for cell in row[1:] if cell) for row in self.rows)
-        if beside > below > 0:
+        if widths is None or self._is_shorter_as_records(widths, options.max_width):
             yield from self._records()
         else:
             yield self._grid(widths)
+
+    def _is_shorter_as_records(self, widths: list[int], room: int) -> bool:
+        broken = sum(max(map(_lines, row, widths)) for row in self.rows)
+        if broken == len(self.rows) or len(self.columns) == 1:  # nothing is broken, or nothing can stand below
+            return False
+        value = max(1, room - self._label_width() - INDENT - GAP)
+        return broken > sum(1 + sum(_lines(cell, value) for cell in row[1:] if cell) for row in self.rows)
 
     def _widths(self, room: int) -> list[int] | None:
         """Columns of each cell so that all fit into the room; None if they cannot."""
@@ -57,7 +58,7 @@ class Table:
             widths.append(whole)
             least.append(whole if at == 0 or name in self.right else word)
         if sum(least) > room:
-            return None
+            return [room] if len(widths) == 1 else None
         while sum(widths) > room:
             _, widest = max((width, at) for at, width in enumerate(widths) if width > least[at])
             widths[widest] -= 1

@@ -61,6 +61,12 @@ def test_records_are_taken_where_they_need_fewer_lines_than_a_narrow_column() ->
     assert drawn(200, long)[0].split() == ["name", "meaning"]
 
 
+def test_the_names_of_columns_stand_above_rows_that_are_not_broken() -> None:
+    assert drawn(80, table("Path", ("15:12 to 15:17 UTC",), [("▁▂▃",), ("low",)]))[1] == "15:12 to 15:17 UTC"
+    assert drawn(80, table("Sparse", ("a", "b"), [("x", ""), ("y", None)]))[1] == "a  b"
+    assert drawn(3, table("", ("a",), [("abcdef",)])) == ["a", "abc", "def"], "a lone column has nothing to stand below"
+
+
 def test_an_empty_table_is_its_title_and_its_columns() -> None:
     assert drawn(80, table("None", ("a", "b"), [])) == ["None", "a  b"]
 
