@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -76,8 +77,9 @@ def keys_folder(keys: Path | None) -> Iterator[Path]:
             raise UsageError(f"--keys {keys} is no folder to write to: {problem.strerror}") from problem
         yield keys.absolute()
         return
-    made = Path(tempfile.mkdtemp(prefix="kalshi-ray-keys-"))
+    made = Path(tempfile.gettempdir()) / f"kalshi-ray-keys-{secrets.token_hex(8)}"
     try:
+        made.mkdir(mode=0o700)  # within, as who is stopped right after it would leave it behind
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)

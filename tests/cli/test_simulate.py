@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,10 +21,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from kalshi_ray.cli.app import run
-from kalshi_ray.cli.simulate_files import ReadyPlace
+from kalshi_ray.cli.simulate_files import ReadyPlace, keys_folder
 from kalshi_ray.core import jit
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import open_store
+from kalshi_ray.errors import Stopped
 from tests.data.samples import market_table
 from tests.exchange.simulator.foreign import BASE, SOCKET, Foreigner, order_body
 
@@ -155,6 +157,22 @@ def test_sigterm_before_it_serves_leaves_nothing_behind(tmp_path: Path) -> None:
         _, error = process.communicate(timeout=MOST_S)
         assert process.returncode == 143
         assert b"stopped by SIGTERM before it served" in error and b"Traceback" not in error
+    assert os.listdir(tmp_path) == []
+
+
+def test_who_is_stopped_right_after_the_folder_of_keys_was_made_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    def stopped(path: str, mode: int = 0o777) -> None:
+        make(path, mode)
+        raise Stopped("by SIGTERM", exit_code=143)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "mkdir", stopped)
+    with pytest.raises(Stopped), keys_folder(None):
+        pass
     assert os.listdir(tmp_path) == []
 
 
