@@ -181,9 +181,14 @@ def load_settings(
 def only_errors(ctx: typer.Context) -> None:
     """Log errors alone from here on, unless `--log-level` was given."""
     root = ctx.find_root()
-    source = root.get_parameter_source("log_level")
-    if source is None or source.name == "DEFAULT":
+    if not is_given(root, "log_level"):
         telemetry.configure(level="ERROR", as_json=bool(root.params.get("log_json")))
+
+
+def is_given(ctx: Any, name: str) -> bool:
+    """Whether a parameter of a command stands on its line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def settings_of(ctx: typer.Context, path: Path | None = None) -> Settings:

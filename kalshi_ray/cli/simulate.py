@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from kalshi_ray.cli.options import AsJson, ConfigFile, Duration, load_settings, settings_command
-from kalshi_ray.cli.output import emit_json, note, progress_bar, say
+from kalshi_ray.cli.options import AsJson, ConfigFile, Duration, is_given, load_settings, settings_command
+from kalshi_ray.cli.output import counted, emit_json, note, progress_bar, say
 from kalshi_ray.cli.simulate_files import ReadyPlace, keys_folder, stoppable
 from kalshi_ray.errors import ConfigError, NothingToDo, UsageError
 
@@ -62,6 +62,8 @@ def simulate(
     Example: kalshi-ray simulate --accounts 3 --faults 7 --duration 600 --ready-file simulator.json
     """
     settings: Settings = load_settings(ctx, config, first=[] if session else ON_THE_SPOT).value
+    if step and is_given(ctx, "speed"):
+        raise UsageError("--step moves the session by hand: there is no --speed", remedy="Give one of the two")
     from kalshi_ray.exchange.loopback import require_free_port
     from kalshi_ray.exchange.sim_server import SimulatorServer, run
     from kalshi_ray.exchange.simulator.limits import limits_of
@@ -165,10 +167,11 @@ def _announce(ready: dict[str, Any], plan: FaultPlan | None, *, step: bool, as_j
     if as_json:
         emit_json(ready)
         return
-    say(f"serving {ready['session']} with {len(ready['markets'])} markets", f"  {ready['rest']}", f"  {ready['ws']}")
-    say(*(f"  {one['key_id']}  {one['private_key_file']}" for one in ready["accounts"]))
+    say(f"serving {ready['session']} with {counted(len(ready['markets']), 'market')}")
+    say(f"  REST       {ready['rest']}", f"  WebSocket  {ready['ws']}")
+    say(*(f"  account    {one['key_id']}, its key in {one['private_key_file']}" for one in ready["accounts"]))
     if step:
         origin = ready["rest"].removesuffix("/trade-api/v2")
-        say(f"  step with: curl -X POST {origin}/simulator/step -d '{{\"updates\": 1}}'")
+        say(f"  step with  curl -X POST {origin}/simulator/step -d '{{\"updates\": 1}}'")
     if plan is not None:
         note(f"faults: {msgspec.json.encode(plan).decode()}")

@@ -217,6 +217,11 @@ def test_numbers_out_of_range_are_refused_by_their_option(
     assert option.removeprefix("--") in error
 
 
+def test_a_pace_and_steps_by_hand_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["simulate", "--step", "--speed", "5"]) == 2
+    assert "--step moves the session by hand: there is no --speed. Give one of the two" in capsys.readouterr().err
+
+
 def test_the_ready_file_of_another_simulator_is_left_alone(tmp_path: Path) -> None:
     with ReadyPlace(tmp_path / "r") as place:
         place.write(b"ours")
