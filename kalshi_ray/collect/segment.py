@@ -116,6 +116,11 @@ class Segment:
     until_ns: int  # its rows are before it, all later ones are not
     next_line: int  # no line up to its end had this number or a greater one
 
+    @property
+    def span_ns(self) -> int:
+        """The time from its first row to its last."""
+        return int(self.rows["recv_ns"][-1] - self.rows["recv_ns"][0]) if len(self.rows) else 0
+
 
 def rows_file(number: int) -> str:
     """The journal of a segment."""

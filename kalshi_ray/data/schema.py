@@ -8,7 +8,7 @@ import msgspec
 import pyarrow as pa
 
 SCHEMA_VERSION = 2  # of sessions
-TABLE_VERSION = 1  # of the tables below, as files carry it
+TABLE_VERSION = 2  # of the tables below, as files carry it; they hold `seq` as in data.steps
 
 # One row per update, all markets, in arrival order. Units as in core.units, kinds as in core.tape.
 UPDATES = pa.schema(

@@ -10,9 +10,11 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from kalshi_ray.core.units import SECOND
+from kalshi_ray.data import packing
 from kalshi_ray.data.compact import compact_session
 from kalshi_ray.data.copying import copy_session
-from kalshi_ray.data.packing import LEVEL, groups_of, plain_lines, raw_digest
+from kalshi_ray.data.packing import LEVEL, UNHURRIED, groups_of, pack_segment, plain_lines, raw_digest
 from kalshi_ray.data.pieces import MANIFEST, number_of, raw_name
 from kalshi_ray.data.schema import FileEntry, Manifest
 from kalshi_ray.data.session import Session
@@ -49,6 +51,30 @@ def recorded(store: SessionStore, name: str = "s") -> Session:
 
 def lines_of(session: Session) -> bytes:
     return b"".join(stretch for name in session.raw_parts for stretch in plain_lines(session.raw_part(name), name))
+
+
+def test_a_segment_that_came_slowly_has_the_same_lines_in_fewer_bytes() -> None:
+    content = as_recorded(WHOLE)
+    packed = pack_segment(content, 600 * SECOND, "segment 0")
+    assert b"".join(plain_lines(packed, "")) == WHOLE and len(packed) < 0.4 * len(content)
+
+
+def test_a_segment_that_came_fast_is_left_as_it_is() -> None:
+    content = as_recorded(WHOLE)
+    bound_ns = -(-len(content) * SECOND // UNHURRIED)
+    assert pack_segment(content, bound_ns - 1, "") is content and pack_segment(content, bound_ns, "") is not content
+    assert pack_segment(content, 0, "") is content
+
+
+def test_a_segment_that_is_large_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = as_recorded(WHOLE)
+    monkeypatch.setattr(packing, "PACKED", len(content) - 1)
+    assert pack_segment(content, 600 * SECOND, "") is content
+
+
+def test_a_segment_whose_lines_are_no_zstd_is_refused_by_name() -> None:
+    with pytest.raises(SessionDamaged, match=r"segment 7 of /spool cannot be decompressed"):
+        pack_segment(b"frames", 600 * SECOND, "segment 7 of /spool")
 
 
 @pytest.fixture(params=["folder", "memory", "postgres"])
