@@ -10,7 +10,7 @@ import typer
 from kalshi_ray import config as config_file
 from kalshi_ray.cli.defaults import LIBRARY_DEFAULTS, LibraryDefault
 from kalshi_ray.cli.options import AsJson, ConfigFile, PlainCommand, load_settings, settings_command
-from kalshi_ray.cli.output import emit_json, say, show, table
+from kalshi_ray.cli.output import emit_json, say, show, table, written
 from kalshi_ray.cli.settings import SECTIONS, settings_type
 from kalshi_ray.errors import UnknownName, UsageError
 
@@ -22,7 +22,9 @@ app = typer.Typer(help="Settings: what is in force, and where each value came fr
 
 @app.command("init", cls=PlainCommand)
 def write(
-    path: Annotated[Path | None, typer.Argument(help="File to write; standard output if left out.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="File to write; standard output if left out.")
+    ] = None,
 ) -> None:
     """Write a settings file with every default and what it means.
 
@@ -34,14 +36,14 @@ def write(
         return
     if path.exists():
         raise UsageError(f"{path} exists", remedy="Give another name, or remove it first")
-    path.write_text(text, encoding="utf-8")
+    written(path, text)
     say(f"wrote {path}; use it with --config {path}")
 
 
 @app.command("show", cls=settings_command(*SECTIONS))
 def display(
     ctx: typer.Context,
-    section: Annotated[str | None, typer.Argument(help="Only this section, such as env.")] = None,
+    section: Annotated[str | None, typer.Argument(metavar="SECTION", help="Only this section, such as env.")] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:

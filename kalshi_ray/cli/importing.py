@@ -59,8 +59,9 @@ def import_(
 
     if unquoted := ctx.args:
         raise UsageError(
-            f"{', '.join(unquoted[:3])}{' …' if len(unquoted) > 3 else ''} follow without an option",
-            remedy="Put a pattern in quotes, so that the shell leaves it alone: --quotes 'logs/*.parquet'",
+            f"{', '.join(unquoted[:3])}{' …' if len(unquoted) > 3 else ''} {'follow' if len(unquoted) > 1 else 'follows'} without an option",
+            remedy="Put a pattern in quotes, so that the shell leaves it alone (--quotes 'logs/*.parquet'), "
+            "or repeat the option for each file",
         )
     settings = settings_of(ctx, config)
     given = {"frames": frames, "quotes": quotes, "trades": trades, "books": books}

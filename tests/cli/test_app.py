@@ -202,6 +202,9 @@ def test_config_init_writes_a_file_that_config_show_takes(capsys: pytest.Capture
     assert run(["config", "init", str(path)]) == 0
     assert run(["config", "show", "--config", str(path)]) == 0
     assert run(["config", "init", str(path)]) == 2, "an existing file is kept"
+    capsys.readouterr()
+    assert run(["config", "init", str(path / "below.toml")]) == 2
+    assert capsys.readouterr().err.startswith("error: cannot make the folder of")
 
 
 def test_progress_is_silent_where_standard_error_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -214,7 +217,8 @@ def test_progress_is_silent_where_standard_error_is_no_terminal(capsys: pytest.C
 def test_progress_shows_its_label_on_a_terminal() -> None:
     code = "from kalshi_ray.cli.output import progress_bar\nwith progress_bar() as p: p('building', 2, 2)"
     primary, secondary = os.openpty()
-    subprocess.run([sys.executable, "-c", code], stderr=secondary, check=True)
+    environ = os.environ | {"TERM": "xterm", "COLUMNS": "80"}
+    subprocess.run([sys.executable, "-c", code], stderr=secondary, check=True, env=environ)
     os.close(secondary)
     assert b"building" in os.read(primary, 65536)
     os.close(primary)

@@ -152,6 +152,9 @@ def test_import_without_files_is_refused(capsys: pytest.CaptureFixture[str], sto
 def test_a_pattern_that_the_shell_has_expanded_is_told_from_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["sessions", "import", "x", "--quotes", "1.csv", "2.csv", "3.csv"]) == 2
     assert "2.csv, 3.csv follow without an option. Put a pattern in quotes" in capsys.readouterr().err
+    assert run(["sessions", "import", "x", "--frames", "1.jsonl", "2.jsonl"]) == 2
+    assert "2.jsonl follows without an option" in (said := capsys.readouterr().err)
+    assert "repeat the option for each file" in said
 
 
 def test_a_misspelt_import_option_is_refused(capsys: pytest.CaptureFixture[str], store: Path, tmp_path: Path) -> None:
