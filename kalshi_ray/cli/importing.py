@@ -58,8 +58,9 @@ def import_(
     from kalshi_ray.data.store import open_store
 
     if unquoted := ctx.args:
+        files = ", ".join(unquoted[:3]) + (" …" if len(unquoted) > 3 else "")
         raise UsageError(
-            f"{', '.join(unquoted[:3])}{' …' if len(unquoted) > 3 else ''} {'follow' if len(unquoted) > 1 else 'follows'} without an option",
+            f"{files} {'follows' if len(unquoted) == 1 else 'follow'} without an option",
             remedy="Put a pattern in quotes, so that the shell leaves it alone (--quotes 'logs/*.parquet'), "
             "or repeat the option for each file",
         )
