@@ -24,6 +24,9 @@ settings.load_profile("fixed")
 RECORDED = Path(os.environ.get("KALSHI_RAY_RECORDED") or Path(__file__).parents[2] / "shared" / "data" / "kalshi")
 
 
+# What the caller's shell may hold of other databases, keys, clusters and ways into the net.
+FOREIGN = {"database_url", "kalshi_private_key", "ray_address", "http_proxy", "https_proxy", "all_proxy"}
+
 # Few and long tests: at the end of a run they would leave other workers idle. Those that share a Ray stand together.
 SHARE_RAY = (
     "train/test_faults.py",
@@ -87,11 +90,14 @@ def _shared_ray_ends(request: pytest.FixtureRequest, _kept: ExitStack) -> None:
         _kept.close()
 
 
-@pytest.fixture(autouse=True)
-def _unset_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in os.environ:
-        if name == "DATABASE_URL" or (name.startswith("KALSHI_RAY_") and "__" in name):
-            monkeypatch.delenv(name)
+@pytest.fixture(scope="session", autouse=True)
+def _unset_settings() -> Iterator[None]:
+    """Before any fixture of a file, and for the processes that tests begin."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in list(os.environ):
+            if name.lower() in FOREIGN or name.startswith("PG") or (name.startswith("KALSHI_RAY_") and "__" in name):
+                patched.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

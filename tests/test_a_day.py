@@ -25,7 +25,7 @@ PAGE = ROOT / "docs" / "collecting.md"
 DAY = re.compile(r"<!-- a day -->\n```bash\n(?P<lines>.*?)```", re.DOTALL)
 MOST_S = 400.0  # that a day takes on a busy machine
 SLOWER = (5, 10)  # how many times as long the exchange of another day takes where a day was not recorded
-SHARE = 0.7  # of what happened on the exchange, for a day to count as recorded
+SHARE = 0.6  # of what happened on the exchange, for a day to count as recorded
 STAGES = ("collect", "sessions validate", "sessions analyze", "train", "evaluate")
 
 
