@@ -22,7 +22,7 @@ from kalshi_ray.errors import UsageError
 from kalshi_ray.exchange.feed import Feed
 from kalshi_ray.exchange.feed_events import Broken, Dead, FeedEvent, Missed, Missing, Stale
 from kalshi_ray.exchange.feed_settings import FeedSettings
-from kalshi_ray.wire.commands import Channel
+from kalshi_ray.wire.commands import Channel, Code
 from kalshi_ray.wire.messages import Unknown
 from kalshi_ray.wire.rows import ROW
 from kalshi_ray.wire.shapes import shown
@@ -283,7 +283,8 @@ def _told(event: FeedEvent) -> tuple[str, tuple[str, ...]]:
             return f"{event.channel.value} ended{end}: {event.text or 'no reason given'} (code {event.code})", ()
         case Missing():
             why = f"refused with code {event.code}" if event.code else "asked for again and again without an answer"
-            return f"{event.channel.value} of {_some(event.tickers)} was {why}", event.tickers
+            few = ": lower exchange.tickers_per_connection" if event.code == Code.MARKET_LIMIT.number else ""
+            return f"{event.channel.value} of {_some(event.tickers)} was {why}{few}", event.tickers
         case Stale():
             return f"books of {_some(event.tickers)} are unknown: {event.cause.value}", event.tickers
         case Missed():

@@ -43,6 +43,7 @@ class CollectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     trades: bool = True  # prints too
     ticker: bool = True  # ticker frames too; they are kept raw, for there is no row for them
     raw: bool = True  # keep frames as received
+    use_yes_price: bool = True  # have NO sides in prices of YES; false: for an exchange that does not know the flag
     flush_s: float = 0.5  # what is older than this survives a crash of the machine
     block_s: float = 0.1  # rows leave a connection at least so often
     part_rows: int = 1_000_000  # a part of the session is written when it has so many rows …

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from kalshi_ray.core.book import book_dtype
 from kalshi_ray.core.jit import as_rows
-from kalshi_ray.core.units import Side
+from kalshi_ray.core.tape import Kind
+from kalshi_ray.core.units import DOLLAR, Side
 from kalshi_ray.errors import UnknownName
 from kalshi_ray.exchange.book_rows import APPLIED, LEVELS, NOWHERE, PLACE, STEPS, apply_rows
 from kalshi_ray.wire.fast import Names
@@ -250,6 +251,15 @@ class BookView:
         sizes = book["recorded"][side]
         ticks = np.flatnonzero(sizes)
         return tuple(zip(book["prices"][ticks].tolist(), sizes[ticks].tolist()))
+
+
+def is_on_other_axis(rows: NDArray[Any], market: int) -> bool:
+    """Whether the bids and asks of a snapshot meet, and would not if its asks stood at one dollar less their prices."""
+    levels = rows[(rows["market"] == market) & (rows["kind"] == Kind.SNAPSHOT_LEVEL)]
+    bids, asks = (levels["price"][levels["side"] == side] for side in (Side.BID, Side.ASK))
+    if not len(bids) or not len(asks):
+        return False
+    return bool(bids.max() >= asks.min() and bids.max() < DOLLAR - asks.max())
 
 
 def _nowhere(count: int) -> NDArray[Any]:

@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 
 from kalshi_ray.core.tape import GapCause, Kind
 from kalshi_ray.errors import UnknownName, UsageError, WireError
-from kalshi_ray.exchange.books import Books, RowBuffer
+from kalshi_ray.exchange.books import Books, RowBuffer, is_on_other_axis
 from kalshi_ray.exchange.conversation import Conversation
 from kalshi_ray.exchange.feed_events import Broken, Cause, FeedEvent, Missed, Stale, is_row
+from kalshi_ray.exchange.feed_numbers import Numbers
 from kalshi_ray.exchange.feed_settings import MARKETS_MOST, FeedSettings, nanoseconds
 from kalshi_ray.exchange.subscription import State, Subscription
 from kalshi_ray.wire.codec import Codec
@@ -47,7 +48,7 @@ from kalshi_ray.wire.messages import (
     Unsubscribed,
 )
 from kalshi_ray.wire.rows import ALL, ROW, cells_of, gap_rows
-from kalshi_ray.wire.sequence import Order, SequenceTracker
+from kalshi_ray.wire.sequence import Order
 from kalshi_ray.wire.trading import StreamMessage, TickerMessage
 
 _CARRIES = {Channel.BOOK: BOOK_FRAMES, Channel.TRADE: TRADE_FRAMES}
@@ -78,7 +79,7 @@ class Feed:
         self._conversation = Conversation(self.settings)
         self._books_of = next((one for one in self._conversation.subscriptions if one.has_books), None)
         self._needed = Channel.TRADE if self.settings.books_need_trades else None
-        self._tracker = SequenceTracker()
+        self._tracker = Numbers()
         self._reader = FastReader(self.names, use_yes_price=self.settings.use_yes_price)
         self._tickers: dict[str, int] = {}
         self._silence_ns = nanoseconds(self.settings.silence_s)
@@ -191,8 +192,7 @@ class Feed:
 
     def receive(self, raw: bytes, now_ns: int) -> list[FeedEvent]:
         """What one frame says: the message if it counts, and what it made of books and subscriptions. Keeps no rows."""
-        kept = len(self.rows)
-        events = self._receive(raw, now_ns)
+        kept, events = len(self.rows), self._receive(raw, now_ns)
         self.rows.cut(kept)
         return events
 
@@ -227,8 +227,7 @@ class Feed:
         following = self._reader.read(batch, first)
         if following > first:
             self.heard(int(batch.times[following - 1]))
-            for sid, last in self._reader.followed():
-                self._tracker.accept(sid, last)
+            self._tracker.took(self._reader.followed(), self._reader.rows)
             self._apply(self._reader.rows, self._heard_ns)
             events += self.take_events()
         return following
@@ -283,8 +282,11 @@ class Feed:
         if message.seq > _LARGEST:
             self.counts["frames that do not belong here"] += 1
             return False
-        verdict = self._tracker.receive(message.sid, message.seq)
-        if verdict.order is Order.DUPLICATE:
+        verdict = self._tracker.judge(message, now_ns)
+        if verdict.order is Order.RESTART and not one.is_unfit:
+            one.is_unfit = True
+            self._break(one.channel, message.sid, Cause.RESTART, now_ns)
+        if verdict.order in (Order.DUPLICATE, Order.RESTART):
             self.counts["duplicates"] += 1
             return False
         if missing := verdict.missing + unread:
@@ -334,13 +336,13 @@ class Feed:
     def _apply(self, rows: NDArray[np.void], now_ns: int) -> None:
         """Rows into books and buffer; books that they show to be wrong or whole."""
         hurt = self.books.apply(rows, self.rows)
-        resync = self._conversation.resync
-        if len(resync):
+        if len(resync := self._conversation.resync):
             self._settle(rows)
         if hurt:
             tickers = tuple(dict.fromkeys(self.names.tickers[market] for market in hurt))
+            cause = Cause.AXIS if any(is_on_other_axis(rows, market) for market in hurt) else Cause.WRONG
             self.counts["wrong books"] += len(hurt)
-            self._events.append(Stale(tickers=tickers, cause=Cause.WRONG, sid=int(rows[0]["sid"])))
+            self._events.append(Stale(tickers=tickers, cause=cause, sid=int(rows[0]["sid"])))
             resync.lose([self.names.tickers[m] for m in hurt if not self.books.record(m)["known"]], now_ns)
 
     def _settle(self, rows: NDArray[np.void]) -> None:
@@ -356,8 +358,7 @@ class Feed:
     def _break(self, channel: Channel, sid: int, cause: Cause, now_ns: int) -> None:
         """Frames of a subscription are missing: GAP rows, and unknown books where they are touched."""
         books, broken = self._books_of, [(channel, sid)]
-        concerns_books = books is not None and channel in (books.channel, self._needed)
-        if books is None or not concerns_books or not self._tickers:  # without markets nothing was missed
+        if books is None or channel not in (books.channel, self._needed) or not self._tickers:  # nothing was missed
             return
         if channel is self._needed and books.sid and cause is not Cause.LOST:
             broken.append((books.channel, books.sid))

@@ -15,8 +15,13 @@ class Cause(Enum):
     """Why books are unknown."""
 
     GAP = "a frame is missing"
+    RESTART = "the exchange began to count its frames again"
     DEAD = "the exchange ended the subscription"
     WRONG = "a level below zero, at no price, or bids that meet asks"
+    AXIS = (
+        "bids meet asks, and would not if the prices of NO were its own: where the exchange does not know"
+        " use_yes_price, set collect.use_yes_price = false"
+    )
     LOST = "the connection is gone"
 
 

@@ -62,7 +62,7 @@ class Subscription:
         self.state = State.IDLE
         self.sid = 0
         self.since_ns = 0  # LIVE: when it was confirmed
-        self.is_unfit = False  # LIVE: the exchange gives no snapshots on it, and it must be made anew
+        self.is_unfit = False  # LIVE: it gives no snapshots, or counts anew: it must be made anew
         self.not_before_ns = 0  # of the next command
         self.asked: tuple[str, ...] = ()  # markets of the last subscribe command
         self.wanted: dict[str, None] = {}

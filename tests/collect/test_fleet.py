@@ -11,7 +11,9 @@ import pytest
 
 from kalshi_ray.collect.block import Block
 from kalshi_ray.collect.collector.fleet import Fleet, ShardLost
-from kalshi_ray.collect.collector.shard import Shard
+from kalshi_ray.collect.collector.shard import Shard, feed_settings
+from kalshi_ray.collect.settings import CollectSettings
+from kalshi_ray.wire.commands import Channel
 from tests.collect.venue import Venue
 
 
@@ -73,3 +75,9 @@ def test_a_shard_that_did_not_do_what_it_was_told_counts_as_lost(
 
     with Venue(tmp_path) as venue:
         asyncio.run(whole(fleet_of(venue)))
+
+
+@pytest.mark.parametrize("use_yes_price", [True, False])
+def test_a_shard_asks_for_the_axis_that_it_is_told(use_yes_price: bool) -> None:
+    asked = feed_settings(CollectSettings(use_yes_price=use_yes_price))
+    assert asked.use_yes_price == use_yes_price and asked.channels == (Channel.BOOK, Channel.TRADE, Channel.TICKER)

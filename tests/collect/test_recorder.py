@@ -213,6 +213,17 @@ def test_whatever_comes_is_kept_and_what_is_broken_is_told() -> None:
     assert sum(kind == "DELTA" for kind, *_ in made.rows) == len(ODD), "and nothing else suffers"
 
 
+def test_one_market_too_many_is_told_with_what_to_do() -> None:
+    made = Recorded()
+    made.line.join({"C": 9}, made.now)
+    (join,) = made.wait(0.1)
+    made.hear(error(26, id=join.id))
+    made.wait(0.1)
+    (told,) = made.line.take_happenings()
+    assert told.tickers == ("C",) and "orderbook_delta of C" in told.text
+    assert "lower exchange.tickers_per_connection" in told.text
+
+
 def test_happenings_that_nobody_takes_do_not_pile_up() -> None:
     made = Recorded()
     made.hear(*[b"nonsense"] * (HAPPENINGS_MOST + 500))
@@ -303,6 +314,31 @@ def test_raw_lines_of_one_line_make_its_rows_whatever_happened() -> None:
     made.blocks += made.line.lost(made.now)
     made.blocks += made.line.finish(made.now)
     check_rebuilt(made.blocks, np.concatenate([block.rows for block in made.blocks]))
+
+
+def test_raw_lines_make_the_rows_of_a_line_that_was_refused_renumbered_and_not_answered() -> None:
+    """An exchange that takes the one market late, counts anew, and has a list of subscriptions that says nothing."""
+    made = Recorded.__new__(Recorded)
+    made.line, made.now, made.blocks = BookLine(7, ALONE, raw=True, block_ns=BLOCK_NS), NOW, []
+    made.line.join(NUMBERS, made.now)
+    made.line.connect(made.now)
+    made.hear(error(16, id=1))
+    (first,) = made.wait(0.2)
+    made.hear(subscribed(first.id, 1), snapshot(first.tickers[0], 1))
+    (second,) = made.wait(0.2)
+    made.hear(error(16, id=second.id))
+    for _ in range(2):
+        made.wait(16)
+        made.line.heard(made.now)
+    made.hear(*(delta(first.tickers[0], 2 + at) for at in range(30)), *(delta("A", 1 + at) for at in range(30)))
+    for one in made.wait(15):
+        made.hear(frame("ok", id=one.id, sid=1), frame("unsubscribed", id=one.id, sid=1), subscribed(one.id, 1))
+    made.hear(snapshot("A", 1), snapshot("B", 2), delta("B", 3))
+    made.wait(20)
+    made.blocks += made.line.finish(made.now)
+    rows = np.concatenate([block.rows for block in made.blocks])
+    assert {Kind.GAP, Kind.DELTA, Kind.SNAPSHOT_END} <= set(rows["kind"].tolist())
+    check_rebuilt(made.blocks, rows)
 
 
 # -- settings

@@ -314,6 +314,51 @@ def test_a_frame_that_comes_twice_counts_once() -> None:
     assert talk.feed.books["A"].bids == ((4700, 400),) and talk.feed.counts["duplicates"] == 2
 
 
+def again_from_one(talk: Talk, ask: Unsubscribe) -> None:
+    """The subscription ends and is made anew."""
+    talk.hear(frame("unsubscribed", id=ask.id, sid=1, seq=99))
+    (subscribe,) = talk.wait(1)
+    talk.hear(subscribed(subscribe.id), snapshot("A", 1), snapshot("B", 2), delta("A", 3))
+    assert talk.is_known("A", "B") == [True, True] and talk.wait(20) == []
+
+
+def test_a_number_that_came_before_on_a_later_frame_is_no_duplicate_and_the_subscription_is_made_anew() -> None:
+    """An exchange that counts from one again, on the same connection and without a word."""
+    talk = live()
+    now_ms = NOW // MILLISECOND
+    talk.hear(*(delta("A", 3 + at, ts_ms=now_ms + at) for at in range(20)))
+    assert talk.hear(delta("A", 4, ts_ms=now_ms + 1)) == [] and talk.is_known("A") == [True], "a duplicate"
+    assert talk.hear(delta("A", 5, ts_ms=now_ms + 9 * 3_600_000)) == [], "no time that can be"
+    assert talk.is_known("A") == [True]
+    restart = talk.hear(delta("A", 1, ts_ms=now_ms + 20))
+    assert restart == [Stale(tickers=("A", "B"), cause=Cause.RESTART, sid=1)]
+    assert talk.hear(delta("A", 2, ts_ms=now_ms + 21)) == [], "told once"
+    (ask,) = talk.wait(0.1)
+    assert isinstance(ask, Unsubscribe)
+    again_from_one(talk, ask)
+
+
+def test_where_frames_have_no_times_a_run_of_numbers_that_came_before_is_a_new_count() -> None:
+    talk = live()
+    talk.hear(*(delta("A", 3 + at) for at in range(40)))
+    for at in range(10):
+        assert talk.hear(delta("A", 3 + at)) == talk.hear(delta("A", 20)) == [], "sent twice"
+    found = talk.hear(*(delta("A", 1 + at) for at in range(20)))
+    assert found == [Stale(tickers=("A", "B"), cause=Cause.RESTART, sid=1)]
+    (ask,) = talk.wait(0.1)
+    assert isinstance(ask, Unsubscribe)
+    again_from_one(talk, ask)
+
+
+def test_a_new_count_is_noticed_behind_frames_that_were_judged_together() -> None:
+    talk = live()
+    now_ms = NOW // MILLISECOND
+    frames = [delta("A", 3 + at, ts_ms=now_ms + at) for at in range(20)] + [delta("A", 4, ts_ms=now_ms + 20)]
+    events = talk.feed.receive_many(frames, np.full(21, talk.now))
+    assert events == [Stale(tickers=("A", "B"), cause=Cause.RESTART, sid=1)]
+    assert list(talk.feed.rows.rows["kind"][-2:]) == [Kind.DELTA, Kind.GAP]
+
+
 def test_a_book_that_is_not_sent_is_asked_for_again_and_then_told_as_missing() -> None:
     talk = live(FeedSettings(channels=(Channel.BOOK,), answer_s=1.0, attempts=2))
     talk.hear(delta("A", 5))
@@ -375,6 +420,14 @@ def test_a_book_that_cannot_be_right_is_stale_alone(frames: list[bytes]) -> None
     assert isinstance(ask, UpdateSubscription) and ask.tickers == ("A",)
     talk.hear(snapshot("A", 4))
     assert talk.is_known("A") == [True]
+
+
+def test_a_snapshot_in_prices_of_the_other_axis_is_told_as_such() -> None:
+    """An exchange that does not know use_yes_price sends NO bids at their own prices: 0.38 for an ask at 0.62."""
+    talk = live()
+    body = {"market_ticker": "A", "yes_dollars_fp": [["0.6000", "3.00"]], "no_dollars_fp": [["0.3800", "2.00"]]}
+    events = talk.hear(frame("orderbook_snapshot", body, sid=1, seq=3))
+    assert Stale(tickers=("A",), cause=Cause.AXIS, sid=1) in events and "collect.use_yes_price" in Cause.AXIS.value
 
 
 def test_a_book_that_stays_wrong_is_asked_for_less_and_less() -> None:

@@ -160,7 +160,7 @@ def _manifest(plan: Plan) -> Manifest:
         environment=ENVIRONMENTS[plan.exchange.environment],
         clock="receive",
         has_trades=plan.collect.trades,
-        use_yes_price=True,
+        use_yes_price=plan.collect.use_yes_price,
         origin={"universe": msgspec.to_builtins(plan.universe), "collect": msgspec.to_builtins(plan.collect)},
     )
 

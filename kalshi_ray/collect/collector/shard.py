@@ -59,7 +59,7 @@ def feed_settings(collect: CollectSettings) -> FeedSettings:
     chosen = [Channel.BOOK]
     chosen += [Channel.TRADE] if collect.trades else []
     chosen += [Channel.TICKER] if collect.ticker else []
-    return FeedSettings(channels=tuple(chosen))
+    return FeedSettings(channels=tuple(chosen), use_yes_price=collect.use_yes_price)
 
 
 class _Carried:
