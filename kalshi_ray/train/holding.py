@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -66,6 +67,10 @@ def _take(folder: Path) -> int:
             descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except FileNotFoundError:
             continue  # whoever had the folder has just removed it
+        except FileExistsError as error:
+            if _is_no_folder(error.filename):
+                raise _unwritable(folder, error) from error
+            continue  # it was there, and was removed before `mkdir` looked what it was
         except OSError as error:
             raise _unwritable(folder, error) from error
         try:
@@ -93,6 +98,14 @@ def _lock(folder: Path, descriptor: int) -> bool:
     if before:
         telemetry.warning("train.folder.taken_over", folder=str(folder), died=str(_read(before) or "its last writer"))
     return True
+
+
+def _is_no_folder(path: Path) -> bool:
+    """Whether something stands at a path and is no folder, by one look."""
+    try:
+        return not stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

@@ -159,7 +159,27 @@ def test_a_process_of_another_machine_cannot_be_asked_and_is_not_taken_for_dead(
     assert RunRecord("r", tmp_path, now=1e12).status == "killed"
 
 
-def test_a_folder_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["file", "file/r", "nowhere", "nowhere/r"])
+def test_a_folder_that_cannot_be_written_is_one_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DataError, match="cannot write"), held(tmp_path / "file" / "r"):
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    with pytest.raises(DataError, match="cannot write"), held(tmp_path / name):
         pass
+
+
+def test_a_folder_that_goes_while_it_is_asked_for_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`mkdir` finds it and then looks whether it is a folder: in between its last owner may have removed it."""
+    folder = tmp_path / "r"
+    folder.mkdir()
+    is_dir = Path.is_dir
+
+    def looks_too_late(path: Path) -> bool:
+        if path == folder:
+            folder.rmdir()
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", looks_too_late)
+    with held(folder):
+        assert holder_of(folder) is not None
