@@ -1,12 +1,14 @@
-"""Ports of loopback for servers whose number must be known before they bind."""
+"""Places where servers listen: ports of loopback that must be known before they are bound, and folders for sockets."""
 
 from __future__ import annotations
 
 import random
 import socket
+import tempfile
 from pathlib import Path
 
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+SHORT = 40  # characters of a path that leave room for the name of a socket, which has 107 bytes with its folder
 LEAST, USUAL = 10_000, 32_768  # the first that may be taken here, and the first that Linux gives to who asks for any
 
 
@@ -24,3 +26,9 @@ def free_port() -> int:
             except OSError:
                 continue
         return port
+
+
+def socket_folder(prefix: str) -> Path:
+    """A fresh folder for sockets; not below the folder for temporary files where that is deep."""
+    usual = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=usual if len(usual) <= SHORT else "/tmp"))

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -20,7 +19,7 @@ from urllib.parse import quote
 import asyncpg
 
 from bench.figures import Absent
-from bench.ports import free_port
+from bench.ports import free_port, socket_folder
 
 SUPERUSER = "postgres"
 PATIENCE_S = 30.0  # for the server to start or to stop
@@ -43,7 +42,7 @@ class Server:
     """
 
     def __init__(self, **options: str | int) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="kalshi-ray-postgres-"))
+        self.folder = socket_folder("kalshi-ray-postgres-")
         self.port = free_port()
         self.binaries, self._user = _binaries(), _user()
         self._options = options

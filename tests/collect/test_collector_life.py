@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bench.ports import free_port
+from bench.ports import free_port, socket_folder
 from kalshi_ray.collect.choice import Looked
 from kalshi_ray.collect.collector import shard
 from kalshi_ray.collect.collector.listing import ExchangeListing
@@ -126,7 +126,7 @@ def test_signals_become_rows_with_the_time_of_their_receipt_and_metrics_say_what
     tmp_path: Path,
 ) -> None:
     store, port = open_store(str(tmp_path / "store")), free_port()
-    path, tail = tmp_path / "signals.sock", tmp_path / "signals.jsonl"
+    path, tail = socket_folder("kalshi-ray-signals-") / "signals.sock", tmp_path / "signals.jsonl"
     answers: list[dict[str, object]] = []
     scraped: list[str] = []
     tail.touch()
@@ -156,6 +156,7 @@ def test_signals_become_rows_with_the_time_of_their_receipt_and_metrics_say_what
         ended = record(plan, store, steps, seen)
         after = time.time_ns()
     assert answers[0]["ok"] and not answers[1]["ok"] and not path.exists()
+    path.parent.rmdir()
     session = store.open("s")
     check(session, venue)
     rows = rows_in(session)

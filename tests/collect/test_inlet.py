@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import socket
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from bench.ports import socket_folder
 from kalshi_ray import telemetry
 from kalshi_ray.collect.collector import inlet
 from kalshi_ray.collect.collector.inlet import FileTail, Inlets, SignalSocket, Taker
@@ -22,6 +24,14 @@ from kalshi_ray.errors import ConfigError, UsageError
 
 TICKER = "KXA-26-T1"
 LINE = b'{"signal":"a","value":%d}\n'
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder whose sockets have names that are short enough, wherever temporary files lie."""
+    folder = socket_folder("kalshi-ray-inlet-")
+    yield folder
+    shutil.rmtree(folder)
 
 
 class Desk:
