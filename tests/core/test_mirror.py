@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kalshi_ray.core.actions import Intent
@@ -56,6 +56,7 @@ def swapped_ids(space: Any) -> np.ndarray:
 @pytest.mark.parametrize("space", ["sized21", "sized21-join", "generic[5,40;take,inside,join,improve]"])
 @settings(max_examples=4)
 @given(seed=st.integers(0, 10**6))
+@example(seed=38122)  # two changes within the hundredth of a millisecond in which a level is filled up again
 def test_the_mirror_market_gives_the_same_cash_path(space: str, seed: int) -> None:
     rules = EnvSettings(action_space=space, start="whole", position_limit=120, budget_per_s=4.0)
     envs = [MarketVectorEnv(pack, rules, num_envs=ROWS, log_fills=True) for pack in tapes(seed)]

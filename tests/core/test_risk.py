@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kalshi_ray.core.actions import Intent, Pricing, action_space
@@ -340,6 +340,9 @@ def test_the_budget_is_a_bucket_of_tokens(burst: int, interval: int, pauses: lis
 # -- whatever the exchange does
 
 
+TOO_LITTLE = 5 * CONTRACT * 4_000  # micros; who holds less may meet no price at which the smallest order is paid for
+
+
 class Account:
     """A trader and the worst exchange: random legal actions over a moving book, answers heard late."""
 
@@ -401,13 +404,14 @@ class Account:
 @pytest.mark.parametrize("space", ["sized21", "sized21-join", EVERYTHING])
 @settings(max_examples=12)
 @given(seed=SEEDS)
+@example(seed=380226)  # an account that has lost too much for any other order after three of them
 def test_limits_and_cash_hold_whatever_the_exchange_does_and_a_sell_never_opens(space: str, seed: int) -> None:
     """Position and working orders within the limit; cash never below zero, not even when all orders fill at their
     limits; no SELL opens a position, though fills arrive while it is amended or cancelled."""
     account = Account(seed, space)
     for _ in range(60):
         account.step()
-    assert account.sent > 5
+    assert account.sent > 5 or account.exchange.ledger.cash < TOO_LITTLE
 
 
 def test_the_worst_exchange_fills_often() -> None:

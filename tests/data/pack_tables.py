@@ -89,9 +89,9 @@ def quoted_session(
     for market in range(markets):
         rows += [level(0, BID, int(bids[market]), 10_000, market=market)]
         rows += [level(0, ASK, int(asks[market]), 10_000, market=market), end(0, market=market)]
-    at = 1_000.0
+    at = earliest = 1_000.0
     for _ in range(changes):
-        at += float(rng.exponential(step_ms))
+        at = max(at + float(rng.exponential(step_ms)), earliest)
         market = int(rng.integers(markets))
         side = int(rng.integers(2))
         quotes = (bids, asks)[side]
@@ -101,7 +101,8 @@ def quoted_session(
         if trades and rng.random() < 0.3:
             price, lots = int(quotes[market]), int(rng.integers(1, 50)) * 100
             rows.append(trade(at, ASK if side == BID else BID, price, lots, market=market))
-            rows += [delta(at, side, price, -lots, market=market), delta(at + 0.01, side, price, lots, market=market)]
+            earliest = at + 0.01
+            rows += [delta(at, side, price, -lots, market=market), delta(earliest, side, price, lots, market=market)]
         elif fits:
             rows.append(delta(at, side, int(quotes[market]), -10_000, market=market))
             rows.append(delta(at, side, moved, 10_000, market=market))
