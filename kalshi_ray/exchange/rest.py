@@ -138,15 +138,15 @@ class Call:
 _REACHABLE = "`kalshi-ray doctor` says what can be reached"
 
 
-def refusal_error(request: Request, refused: Refused, skew_ns: int | None = None) -> ExchangeError:
-    """The exchange's no as an error of its kind."""
+def refusal_error(request: Request, refused: Refused, skew_ns: int | None = None, *, remedy: str = "") -> ExchangeError:
+    """The exchange's no as an error of its kind. `remedy` is for what has none of its own."""
     if refused.status in (401, 403):
         return _authentication(refused, skew_ns)
     what = f"{request.method} {request.path}"
     is_order = request.template.startswith(ORDERS) and request.is_write
     kind = OrderRejected if is_order else RequestRejected
     details = refused.details or (refused.message if refused.message != refused.code.replace("_", " ") else "")
-    return kind(what, status=refused.status, code=refused.code, details=details)
+    return kind(what, status=refused.status, code=refused.code, details=details, remedy=remedy)
 
 
 def _authentication(refused: Refused, skew_ns: int | None) -> AuthenticationFailed:

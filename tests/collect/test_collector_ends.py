@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from kalshi_ray.collect.collector.run import Ended, run
@@ -18,7 +19,8 @@ from kalshi_ray.core.tape import Kind
 from kalshi_ray.core.units import DOLLAR, MILLISECOND
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import SessionStore, open_store
-from kalshi_ray.errors import AuthenticationFailed, KalshiRayError, NothingToDo, SessionBusy, UsageError
+from kalshi_ray.errors import AuthenticationFailed, ConfigError, KalshiRayError, NothingToDo, SessionBusy, UsageError
+from kalshi_ray.exchange.settings import ExchangeSettings
 from tests.collect.judging import check, check_whole, raw_frames, rows_in
 from tests.collect.venue import Venue, endless, flow_of, record, recording
 
@@ -81,7 +83,9 @@ def test_what_cannot_be_recorded_leaves_nothing_behind(tmp_path: Path) -> None:
     store = open_store(str(tmp_path / "store"))
     with Venue(tmp_path) as venue:
         stranger = {"rest_url": venue.server.rest, "key_id": "nobody", "private_key_file": str(tmp_path / "key.pem")}
+        keyless = ExchangeSettings(rest_url=venue.server.rest, ready_file=str(tmp_path / "none"))
         plans: list[tuple[object, type[KalshiRayError], str]] = [
+            (msgspec.structs.replace(venue.plan("s"), exchange=keyless), ConfigError, "recording needs a key"),
             (venue.plan("s", universe=UniverseSettings(tickers=("KXA-26-T9",))), UsageError, "KXA-26-T1"),
             (venue.plan("s", universe=UniverseSettings(discover=True, status="settled")), NothingToDo, "dropped"),
             (venue.plan("s", exchange=stranger), AuthenticationFailed, "key"),

@@ -392,6 +392,40 @@ def test_an_exchange_that_is_down_is_said_to_be() -> None:
         read(lambda asked: Says(503), lambda lists: lists.choose(UniverseSettings(discover=True)))
 
 
+def test_what_is_no_answer_of_the_exchange_is_told_with_what_was_asked_for() -> None:
+    page = Says(200, b"<html>log in</html>")
+    for universe in (UniverseSettings(tickers=("KXA-1",)), UniverseSettings(series=("KXA",))):
+        with pytest.raises(
+            (ExchangeDown, WireError), match=r"GET /(markets|series/KXA) cannot be read.*html.*addresses"
+        ):
+            read(lambda asked: page, lambda lists, wanted=universe: lists.choose(wanted))  # type: ignore[misc]
+
+
+def test_a_category_counts_for_series_that_say_it_although_the_exchange_lists_others() -> None:
+    venue = Venue()
+
+    def unfiltered(asked: Asked) -> Says | None:
+        if asked.path != "/series":
+            return None
+        answer = venue.api.handle("GET", "/trade-api/v2/series", asked.headers, b"", time.time_ns())
+        return Says(answer.status, answer.body)
+
+    venue.wrong = unfiltered
+    assert {one.partition("-")[0] for one in tickers(chosen(venue, discover=True, categories=("Sports",)))} == {
+        "KXGAME"
+    }
+    with pytest.raises(UsageError, match=r"category 'Sport'.*nearest Sports"):
+        chosen(venue, discover=True, categories=("Sport",))
+
+
+def test_an_event_without_a_market_is_said_to_have_none() -> None:
+    venue = Venue()
+    empty = Says(200, b'{"markets":[],"cursor":""}')
+    venue.wrong = lambda asked: empty if asked.path == "/markets" else None
+    with pytest.raises(NothingToDo, match=r"0 seen.*lists no market there now"):
+        chosen(venue, events=(NY,))
+
+
 def test_a_key_that_is_refused_ends_the_choice() -> None:
     with pytest.raises(AuthenticationFailed):
         read(lambda asked: Says(401), lambda lists: lists.choose(UniverseSettings(tickers=("KXA-1",))))

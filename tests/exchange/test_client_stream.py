@@ -157,8 +157,9 @@ def test_a_refused_handshake_is_one_typed_error_and_not_tried_again(
         return socket.respond(http.HTTPStatus(status), body)
 
     async def work(stream: Stream[bytes]) -> None:
-        with pytest.raises(kind, match=code or "403|no"):
+        with pytest.raises(kind, match=code or "403|no") as refused:
             await take(stream, 1)
+        assert status != 404 or "exchange.stream_url" in str(refused.value)
 
     streamed(greet, work, gate=gate)
     assert len(dialled) == 1

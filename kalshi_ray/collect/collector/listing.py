@@ -25,7 +25,7 @@ from kalshi_ray.errors import (
     RequestRejected,
     WireError,
 )
-from kalshi_ray.exchange.client.requester import Requester
+from kalshi_ray.exchange.client.requester import Requester, unreadable
 from kalshi_ray.wire import bodies, requests
 from kalshi_ray.wire.listing import Event, Market, Series
 from kalshi_ray.wire.requests import Request
@@ -126,10 +126,9 @@ class ExchangeListing:
                     sieve.keep(market, is_in_categories=not settings.categories)
         found = sieve.found()
         least = "at least " if found.seen >= PAGE else ""
-        return NothingToDo(
-            f"no market to record: {least}{found.words()}",
-            remedy="Loosen the setting that dropped most, or name tickers, which always count",
-        )
+        loosen = "Loosen the setting that dropped most, or name tickers, which always count"
+        none_there = "The exchange lists no market there now; those that settled long ago are in its archive alone"
+        return NothingToDo(f"no market to record: {least}{found.words()}", remedy=loosen if found.seen else none_there)
 
     # -- names
 
@@ -160,7 +159,8 @@ class ExchangeListing:
         for category in categories:
             request = requests.get_series_list(category=category)
             listed = await self._requester.ask(request, bodies.read_series_list)
-            self._series_in |= {series.ticker: category for series in listed}
+            of_it = (one for one in listed if one.category.casefold() in (category.casefold(), ""))
+            self._series_in |= {series.ticker: category for series in of_it}
         self._categories_until = time.monotonic() + CATEGORIES_S
 
     async def _learn(self, events: Collection[str]) -> None:
@@ -308,7 +308,10 @@ class _Pages:
         for _ in range(self._most):
             body, _ = await self._requester.send(self._query(cursor))
             # A page of a thousand takes long to read: other tasks have their turn meanwhile.
-            page, unread, unknown = await asyncio.to_thread(_read_page, body)
+            try:
+                page, unread, unknown = await asyncio.to_thread(_read_page, body)
+            except WireError as problem:
+                raise unreadable(self._query(cursor), problem) from problem
             self._requester.unknown_keys.update(unknown)
             self.unread |= unread
             self.markets += len(page.items)

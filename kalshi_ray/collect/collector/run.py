@@ -41,7 +41,7 @@ from kalshi_ray.collect.signals import SignalReader
 from kalshi_ray.collect.status import Status
 from kalshi_ray.data.schema import Manifest
 from kalshi_ray.data.store import SessionStore
-from kalshi_ray.errors import AuthenticationFailed, DataError, NothingToDo
+from kalshi_ray.errors import ConfigError, DataError, NothingToDo
 from kalshi_ray.exchange.client import Requester, opened
 from kalshi_ray.exchange.settings import ExchangeSettings
 from kalshi_ray.exchange.warm import warm_feed
@@ -97,7 +97,7 @@ async def record(
     """The same until an event is set, whose context is entered once there is something to be finished."""
     address, signer = opened(plan.exchange)
     if signer is None:
-        raise AuthenticationFailed(
+        raise ConfigError(
             "recording needs a key, for public channels too",
             remedy="Set exchange.key_id, and exchange.private_key_file or the variable KALSHI_PRIVATE_KEY",
         )

@@ -31,6 +31,12 @@ LARGEST_BODY = 64 * 2**20
 AGENT = f"kalshi-ray/{__version__}"
 
 
+def unreadable(request: Request, problem: WireError) -> WireError:
+    """An answer that is none of the exchange's, with what was asked for."""
+    what = f"the answer to {request.method} {request.path} cannot be read: {problem}"
+    return WireError(what, remedy="See that the addresses are the exchange's, and that nothing answers in its place")
+
+
 class Reader(Protocol[T_co]):
     """Reads the body of an answer; keys that are not documented are counted."""
 
@@ -82,7 +88,10 @@ class Requester:
     async def ask(self, request: Request, reader: Reader[T]) -> T:
         """Send a request and read its answer. OutcomeUnknown for a write whose answer was lost."""
         body, _ = await self.send(request)
-        return reader(body, self.unknown_keys)
+        try:
+            return reader(body, self.unknown_keys)
+        except WireError as problem:
+            raise unreadable(request, problem) from problem
 
     async def pages(
         self, request_of: Callable[[str], Request], reader: Reader[Page[T]], most: int | None = None

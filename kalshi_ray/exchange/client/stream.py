@@ -278,7 +278,10 @@ class Stream(Generic[E]):
         skew = skew_ns(response.headers.get("Date", ""), now, now)
         handshake = Request(method="GET", path=self._address.stream_path, template=self._address.stream_path)
         error: ExchangeError = refusal_error(
-            handshake, read_error(status, bytes(response.body or b"")), skew[0] if skew else None
+            handshake,
+            read_error(status, bytes(response.body or b"")),
+            skew[0] if skew else None,
+            remedy=f"See that exchange.stream_url is right: {self._address.stream}",
         )
         if may_pass:
             return str(error)
