@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from tests.train.runs import BATCH, run
 from tests.train.toy import ToyRows, ToySource
 
 pytestmark = pytest.mark.ray
+
+ROOT = Path(__file__).parents[2]
 
 ONE_RUN = """
 import sys
@@ -135,16 +139,25 @@ def test_what_fails_in_a_remote_runner_ends_the_run_with_its_words(
     assert said["status"] == "failed" and said["checkpoint"] == str(kept[-1])
 
 
-def start(folder: Path, batches: int, *, runners: int = 0) -> subprocess.Popen[str]:
-    """A run in a process and a process group of its own, which prints its steps."""
-    return subprocess.Popen(
-        [sys.executable, "-c", ONE_RUN, str(folder), str(batches), str(runners)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        cwd=Path(__file__).parents[2],
-    )
+@contextmanager
+def started(folder: Path, *, runners: int = 0) -> Iterator[subprocess.Popen[str]]:
+    """A long run in a process and a process group of its own, which prints its steps; what is left is killed."""
+    with (
+        open(folder.parent / "said", "w") as said,  # no pipe: nobody reads it before the end
+        subprocess.Popen(
+            [sys.executable, "-c", ONE_RUN, str(folder), "10000", str(runners)],
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            start_new_session=True,
+            cwd=ROOT,
+        ) as program,
+    ):
+        try:
+            yield program
+        finally:
+            if program.returncode is None:
+                os.killpg(program.pid, signal.SIGKILL)
 
 
 def wait_for(program: subprocess.Popen[str], steps: int) -> int:
@@ -167,10 +180,11 @@ def test_a_signal_ends_a_run_in_a_process_of_its_own_with_a_bundle(
     tmp_path: Path, number: signal.Signals, code: int, runners: int
 ) -> None:
     """A terminal sends Ctrl-C to the whole group: the remote runners must not die of it."""
-    with start(tmp_path / "r", 10_000, runners=runners) as program:
+    with started(tmp_path / "r", runners=runners) as program:
         wait_for(program, 2 * BATCH)
         (os.killpg if number == signal.SIGINT else os.kill)(program.pid, number)
-        _, err = program.communicate(timeout=60)
+        program.communicate()
+    err = (tmp_path / "said").read_text()
     assert program.returncode == code, err
     assert "stopping after this update" in err
     said = json.loads((tmp_path / "r" / "result.json").read_bytes())
@@ -180,7 +194,7 @@ def test_a_signal_ends_a_run_in_a_process_of_its_own_with_a_bundle(
 
 def killed_once(folder: Path, after: int, pause: float) -> tuple[int, int]:
     """Start or resume a run, kill it -9 a moment after it has said `after` steps; (steps said, steps that are safe)."""
-    with start(folder, 10_000) as program:
+    with started(folder) as program:
         said = wait_for(program, after)
         time.sleep(pause)
         os.kill(program.pid, signal.SIGKILL)

@@ -44,11 +44,13 @@ def test_a_ray_that_another_program_started_for_itself_is_not_joined() -> None:
 
 
 def test_a_ray_that_was_begun_for_all_is_joined_unless_it_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as head:
+    with socket.socket() as head:
+        head.bind(("127.0.0.1", 0))  # and not listening yet: nobody else gets the port, and it refuses
         address = f"127.0.0.1:{head.getsockname()[1]}"
         monkeypatch.setattr(services, "find_bootstrap_address", lambda folder: address)
+        assert ray_session_module._shared() == "local"
+        head.listen()
         assert ray_session_module._shared() == address
-    assert ray_session_module._shared() == "local"
 
 
 def test_an_object_store_smaller_than_ray_takes_is_refused() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from kalshi_ray.train.run_tables import action_table, bin_tables, comparison, ta
 from kalshi_ray.train.runs import SILENT_S, RunRecord, find_runs, last_line, open_run
 from tests.train.run_folders import tallies, write_run
 
-NOW = time.time()
+NOW = 1_800_000_000.0  # s; all files of the runs below were written a second before
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +29,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(root / "ccc", ended="failed")
     write_run(root / "phased" / "dddd", ended="stopped")
     (root / "notes").mkdir()
+    for path in root.rglob("*"):
+        os.utime(path, (NOW - 1.0, NOW - 1.0))
     return root
 
 
