@@ -24,8 +24,11 @@ settings.load_profile("fixed")
 RECORDED = Path(os.environ.get("KALSHI_RAY_RECORDED") or Path(__file__).parents[2] / "shared" / "data" / "kalshi")
 
 
-# What the caller's shell may hold of other databases, keys, clusters and ways into the net.
-FOREIGN = {"database_url", "kalshi_private_key", "ray_address", "http_proxy", "https_proxy", "all_proxy"}
+# What the caller's shell may hold of other databases, keys, clusters, ways into the net, and terminals.
+FOREIGN = {
+    "database_url", "kalshi_private_key", "ray_address", "http_proxy", "https_proxy", "all_proxy",
+    "force_color", "no_color", "clicolor_force", "tty_compatible", "tty_interactive", "columns", "lines",
+}  # fmt: skip
 
 # Few and long tests: at the end of a run they would leave other workers idle. Those that share a Ray stand together.
 SHARE_RAY = (

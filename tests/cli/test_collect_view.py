@@ -22,7 +22,8 @@ from kalshi_ray.cli.collect_view import CollectScreen, _Lines, reporting
 from kalshi_ray.collect.status import GIGABYTE, Markets, Status, closing_line
 from kalshi_ray.core.units import SECOND
 
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "TERM": "xterm", "COLUMNS": "100"}
+TERMINAL = {"TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+ENVIRONMENT = os.environ | TERMINAL | {"PYTHONPATH": str(Path(__file__).parents[2])}
 T0 = 1_700_000_000 * SECOND
 STATUS = Status(
     session="live", store="./data", environment="simulated", at_ns=T0, started_ns=T0, disk_free_bytes=100 * GIGABYTE,
@@ -110,6 +111,15 @@ def test_without_a_terminal_there_are_lines_too(capsys: pytest.CaptureFixture[st
     with reporting() as tell:
         tell(STATUS)
     assert json.loads(capsys.readouterr().out)["session"] == "live"
+
+
+def test_what_others_print_is_among_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    with reporting(as_json=True) as tell:
+        print("(raylet) WARNING: 8 PYTHON worker processes have been started")
+        tell(STATUS)
+    told = capsys.readouterr()
+    assert [json.loads(line)["session"] for line in told.out.splitlines()] == ["live"]
+    assert "raylet" in told.err
 
 
 def test_a_clock_that_goes_back_stops_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
