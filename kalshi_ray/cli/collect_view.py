@@ -7,7 +7,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -44,7 +44,8 @@ def reporting(
     *, as_json: bool = False, report_s: float = 5.0, drawing: Callable[[], None] = lambda: None
 ) -> Iterator[Tell]:
     """Give every status to what it yields, as often as wanted: it is shown every second on a terminal, elsewhere every
-    `report_s` as a line, with the rates of the time between. The final one is always shown.
+    `report_s` as a line, with the rates of the time between. The final one is always shown. Where there are lines, what
+    others print goes to standard error.
 
     `drawing` is called before the first picture.
     """
@@ -53,7 +54,9 @@ def reporting(
 
     console, screen = Console(file=cast("TextIO", _Sturdy(sys.stdout))), CollectScreen()
     if as_json or not sys.stdout.isatty() or console.is_dumb_terminal:
-        yield _Paced(_Lines(_raw(sys.stdout)).show, report_s)
+        show = _Lines(_raw(sys.stdout)).show
+        with redirect_stdout(sys.stderr):  # Ray prints what goes wrong in its processes, whatever it was told
+            yield _Paced(show, report_s)
         return
     # Below the picture the cursor has a line to itself: the ^C that a terminal writes there tears nothing.
     with Live(Group(screen, ""), console=console, auto_refresh=False) as live:
