@@ -215,7 +215,7 @@ class Conversation:
 
     def acknowledged(self, message: Acknowledged, now_ns: int) -> bool:
         """A command was carried out. True where it confirms a subscription, as `confirmed`."""
-        pending = self._pending.pop(message.id, None)
+        pending = self._pending.pop(message.id or self._first_change(message.sid), None)
         if pending is None:
             return False
         self._note_parted(pending)
@@ -225,6 +225,12 @@ class Conversation:
         if pending.aim is Aim.JOIN:
             pending.subscription.accepted(pending.tickers)
         return pending.aim is Aim.ASK and self._confirm(pending.subscription, message.sid, now_ns)
+
+    def _first_change(self, sid: int) -> int:
+        """The command that an answer without an id is for: the first that changes the subscription. 0: none."""
+        changes = (Aim.JOIN, Aim.PART)
+        one = self.by_sid.get(sid)
+        return next((id for id, each in self._pending.items() if each.subscription is one and each.aim in changes), 0)
 
     def _audit(self, pending: Pending, message: Acknowledged, now_ns: int) -> None:
         """Subscriptions that the exchange does not list are dead. An answer without a list says nothing."""

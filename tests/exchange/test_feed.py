@@ -606,6 +606,20 @@ def test_an_addition_that_is_refused_is_told_and_one_that_is_not_answered_is_mad
     assert talk.is_known("A") == [True]
 
 
+def test_answers_without_an_id_are_for_the_first_change_of_their_subscription() -> None:
+    talk = live(FeedSettings(channels=(Channel.BOOK,), answer_s=1.0))
+    talk.feed.drop(["A"])
+    talk.feed.add(["C"])
+    sent = talk.wait(0.1)
+    assert [one.action for one in sent if isinstance(one, UpdateSubscription)] == [Action.DELETE, Action.ADD]
+    talk.hear(frame("ok", sid=1, seq=3))
+    talk.feed.add(["A"])
+    (join,) = talk.wait(0.1)
+    talk.hear(frame("ok", sid=1, seq=4), snapshot("C", 5), frame("ok", sid=1, seq=6), snapshot("A", 7))
+    assert talk.is_known("A", "B", "C") == [True] * 3 and join.tickers == ("A",)
+    assert talk.wait(20) == []
+
+
 def test_large_lists_are_sent_in_parts_and_commands_are_bounded() -> None:
     tickers = [f"T{number}" for number in range(1000)]
     settings = FeedSettings(channels=(Channel.BOOK,), tickers_per_command=10, commands_per_second=20)
