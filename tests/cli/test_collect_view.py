@@ -115,7 +115,7 @@ def test_without_a_terminal_there_are_lines_too(capsys: pytest.CaptureFixture[st
 
 def test_what_others_print_is_among_no_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with reporting(as_json=True) as tell:
-        print("(raylet) WARNING: 8 PYTHON worker processes have been started")
+        sys.stdout.write("(raylet) WARNING: 8 PYTHON worker processes have been started\n")
         tell(STATUS)
     told = capsys.readouterr()
     assert [json.loads(line)["session"] for line in told.out.splitlines()] == ["live"]
