@@ -13,3 +13,8 @@ def some_of(number: int) -> int:
     if settings.get_current_profile_name() == MANY:
         return number
     return max(min(number, FEWEST), number // 4)
+
+
+def few(number: int, *, many: int) -> int:
+    """For properties of which one example takes long: `number` of them by default, `many` in a run of many."""
+    return many if settings.get_current_profile_name() == MANY else number

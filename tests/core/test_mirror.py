@@ -16,6 +16,7 @@ from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.env.settings import EnvSettings
 from tests.core.scenario import legal_actions
 from tests.data.pack_tables import pack_of, quoted_session, row
+from tests.examples import few
 
 PRICED = (Kind.SNAPSHOT_LEVEL, Kind.DELTA, Kind.TRADE, Kind.SETTLEMENT)
 OTHER = {
@@ -54,7 +55,7 @@ def swapped_ids(space: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize("space", ["sized21", "sized21-join", "generic[5,40;take,inside,join,improve]"])
-@settings(max_examples=4)
+@settings(max_examples=few(4, many=60))
 @given(seed=st.integers(0, 10**6))
 @example(seed=38122)  # two changes within the hundredth of a millisecond in which a level is filled up again
 def test_the_mirror_market_gives_the_same_cash_path(space: str, seed: int) -> None:

@@ -16,6 +16,7 @@ from kalshi_ray.core.trader import see_update, wake
 from kalshi_ray.core.units import SECOND
 from tests.core.records import ASK, BID, GRIDS, T0, copied, one, rules_of, trader_of, update_of
 from tests.core.test_risk import Account, working
+from tests.examples import few
 
 
 def quote_of(**fields: int) -> Any:
@@ -140,7 +141,7 @@ class QuotingAccount(Account):
             self.exchange.accept(copied(self.trader["commands"][at]), selling=False)
 
 
-@settings(max_examples=12)
+@settings(max_examples=few(12, many=100))
 @given(seed=st.integers(0, 10**6))
 def test_limits_and_cash_hold_for_quotes_whatever_the_exchange_does(seed: int) -> None:
     account = QuotingAccount(seed, "sized21")

@@ -32,7 +32,7 @@ from kalshi_ray.core.units import CONTRACT, MILLISECOND, SECOND
 from tests.core.records import ASK, BID, T0, copied, rules_of, trader_of, update_of, whole_book
 from tests.core.states import random_trader
 from tests.core.worst_exchange import WorstExchange
-from tests.examples import some_of
+from tests.examples import few, some_of
 from tests.reference import risk as plain
 
 SEEDS = st.integers(0, 10**6)
@@ -402,7 +402,7 @@ class Account:
 
 
 @pytest.mark.parametrize("space", ["sized21", "sized21-join", EVERYTHING])
-@settings(max_examples=12)
+@settings(max_examples=few(12, many=100))
 @given(seed=SEEDS)
 @example(seed=380226)  # an account that has lost too much for any other order after three of them
 def test_limits_and_cash_hold_whatever_the_exchange_does_and_a_sell_never_opens(space: str, seed: int) -> None:

@@ -36,7 +36,7 @@ from kalshi_ray.env.settings import EnvSettings
 from tests.core.markets import ASKS, BIDS, KINDS, LEVELS, market_of, raw_rows, rows_of
 from tests.core.records import ASK, BANKROLL, BID, T0, one, rules_of, trader_of, update_of
 from tests.data.pack_tables import end, level, markets_table, pack_of, row
-from tests.examples import some_of
+from tests.examples import few, some_of
 from tests.reference.book import Book
 from tests.reference.clock import decision_times
 from tests.reference.matching import Row
@@ -98,7 +98,7 @@ def environment_times(rows: list[Row]) -> list[int]:
     return times
 
 
-@settings(max_examples=25)
+@settings(max_examples=few(25, many=150))
 @given(SEEDS)
 def test_decisions_come_by_the_timer_rule(seed: int) -> None:
     rows = stretched(seed)
@@ -106,7 +106,7 @@ def test_decisions_come_by_the_timer_rule(seed: int) -> None:
     assert machine_times(rows) == decision_times(start_book(), received, burst=BURST, interval=INTERVAL)
 
 
-@settings(max_examples=6)
+@settings(max_examples=few(6, many=60))
 @given(SEEDS)
 def test_the_environment_decides_when_the_machine_does(seed: int) -> None:
     """But for its start: there the snapshot is the first change."""

@@ -21,6 +21,7 @@ from kalshi_ray.errors import NothingToDo, UsageError
 from tests import tapes
 from tests.data.pack_tables import TAPERED
 from tests.env.random_tapes import random_tape
+from tests.examples import few
 
 HOUR_S = 3_600.0
 OBSERVED = "obs-x"  # every feature there is, siblings included
@@ -79,7 +80,7 @@ def played(pack: ViewPack, view: int, seed: int, start: int = -1) -> dict[str, A
     }
 
 
-@settings(max_examples=12)
+@settings(max_examples=few(12, many=40))
 @given(st.integers(0, 10**6), st.booleans(), st.sampled_from([0.0, HOUR_S]), st.integers(0, 2), st.data())
 def test_a_view_of_the_joined_pack_plays_as_in_its_own_pack(
     seed: int, siblings: bool, later_s: float, tapered: int, data: st.DataObject

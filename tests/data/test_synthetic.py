@@ -22,6 +22,7 @@ from kalshi_ray.data.synthetic.layout import GRIDS
 from kalshi_ray.data.synthetic.session import run, start
 from kalshi_ray.errors import ConfigError
 from tests.data.synthetic_books import Generated, generated, moments
+from tests.examples import few
 
 REGIMES = ["null", "planted", "planted-maker", "calibrated"]
 MIXED = {"planted-maker", "calibrated"}
@@ -81,7 +82,7 @@ def check_market(session: Generated, market: int) -> None:
 
 
 @given(any_settings())
-@settings(derandomize=True, max_examples=25, deadline=None)
+@settings(derandomize=True, max_examples=few(25, many=100), deadline=None)
 def test_no_level_is_ever_on_the_wrong_side_of_p_and_no_book_is_crossed_or_negative(choice: SynthSettings) -> None:
     session = generated(choice)
     for market in range(choice.markets):
@@ -89,7 +90,7 @@ def test_no_level_is_ever_on_the_wrong_side_of_p_and_no_book_is_crossed_or_negat
 
 
 @given(any_settings())
-@settings(derandomize=True, max_examples=15, deadline=None)
+@settings(derandomize=True, max_examples=few(15, many=60), deadline=None)
 def test_rows_arrive_in_order_and_every_frame_has_the_next_number_of_its_subscription(choice: SynthSettings) -> None:
     rows = generated(choice).rows
     assert (np.diff(rows["recv_ns"]) >= 0).all()

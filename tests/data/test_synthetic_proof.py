@@ -18,6 +18,7 @@ from kalshi_ray.data.views import build_pack
 from kalshi_ray.env.market_env import MarketVectorEnv
 from kalshi_ray.env.settings import EnvSettings
 from kalshi_ray.evaluate.edge import Truth, true_price, truth_from
+from tests.examples import few
 
 MARKETS, STEPS = 12, 200
 MODELS = ["pessimistic", "fitted", "optimistic"]
@@ -106,7 +107,7 @@ def check(made: tuple[ViewPack, Truth], model: str, mode: str, latency_ms: float
     latency_ms=st.sampled_from([0.0, 7.0, 100.0, 1_000.0]),
     seed=st.integers(0, 2**31),
 )
-@settings(derandomize=True, max_examples=10, deadline=None)
+@settings(derandomize=True, max_examples=few(10, many=60), deadline=None)
 def test_no_order_at_any_price_under_any_model_and_latency_is_filled_with_a_positive_edge(  # type: ignore[no-untyped-def]
     session_of, model: str, mode: str, latency_ms: float, seed: int
 ) -> None:

@@ -19,6 +19,7 @@ from kalshi_ray.errors import ConfigError, DataError, NothingToDo, UnknownName, 
 from tests.env.play import Play
 from tests.env.random_tapes import random_tape
 from tests.env.reference import public_at, recorded_sides
+from tests.examples import few
 from tests.tapes import (
     Rows,
     at,
@@ -200,7 +201,7 @@ def test_a_market_in_which_nothing_can_be_decided_is_refused_instead_of_standing
 
 
 @given(seed=st.integers(0, 1_000), steps=st.integers(0, 80))
-@settings(max_examples=15)
+@settings(max_examples=few(15, many=60))
 def test_a_restored_environment_goes_on_byte_for_byte(seed: int, steps: int) -> None:
     """Into another object with another past: observations, masks, rewards, fills and episodes."""
     rules = {"latency_spread": 0.5, "action_space": "sized21-join", "max_decisions": 30, "budget_per_s": 5.0}
