@@ -49,6 +49,7 @@ def run(seed: int) -> Counter[str]:
     return check(course) + happens
 
 
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize(
     "seeds", [range(200), pytest.param(range(200, 1_000), marks=pytest.mark.slow)], ids=["200", "1000"]
 )
