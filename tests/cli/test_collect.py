@@ -71,7 +71,7 @@ def left_in(folder: Path) -> list[str]:
         ("collect s --tickers KXA-26-T1 --collect.signal_file nowhere/f", 2, ["no folder for nowhere/f"]),
         ("collect s --tickers KXA-26-T1 --exchange.key_id nobody --exchange.private_key_file key.pem", 1, ["key"]),
         ("collect s --tickers KXA-26-T1 --exchange.private_key_file gone.pem", 2, ["gone.pem"]),
-        ("collect s --tickers KXA-26-T1 --environment demo", 1, ["key"]),
+        ("collect s --tickers KXA-26-T1 --environment demo", 2, ["key"]),
         (
             "collect s --tickers KXA-26-T1 --store postgresql://nobody@127.0.0.1:{taken}/x?connect_timeout=0.3",
             1,

@@ -149,6 +149,7 @@ def test_signals_become_rows_with_the_time_of_their_receipt_and_metrics_say_what
 
         steps = Steps(
             (lambda status: status.markets.known == 4, send),
+            (lambda status: status.signals == 2, lambda: None),  # which is told to who scrapes after this
             (lambda status: status.signals == 2, scrape),
         )
         before, seen = time.time_ns(), list[Status]()
