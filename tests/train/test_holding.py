@@ -93,7 +93,7 @@ def test_a_folder_whose_holder_was_killed_is_taken_over_and_that_is_said(
     telemetry.configure()
     with other_process(tmp_path / "r") as process:
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait()
     folder = tmp_path / "r"
     left = holder_of(folder)
     assert left is not None and left.pid == process.pid and left.is_dead

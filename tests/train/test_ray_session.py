@@ -32,10 +32,11 @@ def test_an_address_must_be_host_and_port(address: str) -> None:
 @pytest.mark.ray
 def test_a_ray_that_another_program_started_for_itself_is_not_joined() -> None:
     """It would end with that program."""
-    other = "import ray; ray.init(address='local', num_cpus=1, include_dashboard=False); print(flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", other], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+    other = "import ray; ray.init(address='local', num_cpus=1, include_dashboard=False); print('begun'); input()"
+    command = [sys.executable, "-u", "-c", other]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
         assert program.stdin is not None and program.stdout is not None
-        program.stdout.readline()
+        assert b"begun\n" in iter(program.stdout.readline, b""), "whatever Ray says before"
         theirs = services.find_gcs_addresses()
         with ray_session(RaySettings(cpus=1, store_mib=80)):
             ours = ray.get_runtime_context().gcs_address
