@@ -106,8 +106,11 @@ def time_text(time: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _second_text(second: int) -> str:
-    """2026-10-02T06:31:29: frames of one second share it."""
-    return (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
+    """2026-10-02T06:31:29: frames of one second share it. WireError where the calendar has no such year."""
+    try:
+        return (_EPOCH + timedelta(seconds=second)).isoformat()[:19]
+    except OverflowError as error:
+        raise WireError(f"{second} s since 1970 are in no year from 1 to 9999") from error
 
 
 def time_or_none(text: str | None) -> int:

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from kalshi_ray.core.units import DOLLAR, SECOND, Side
 from kalshi_ray.errors import WireError
 from kalshi_ray.wire import bodies
+from kalshi_ray.wire.listing import Market
 from kalshi_ray.wire.refusals import RequestRefused
-from kalshi_ray.wire.trading import Balance, Cancel, Decrease, OrderRequest, OrderStatus, Placed, Refused
+from kalshi_ray.wire.trading import Balance, Cancel, Decrease, OrderRequest, OrderStatus, Page, Placed, Refused
+from tests.examples import some_of
 from tests.wire import values
 from tests.wire.pairs import ANSWERS, NAMES, PAIRS, REQUESTS, Pair
 
@@ -294,12 +296,53 @@ def test_costs_are_named_by_the_template_of_the_call() -> None:
     assert bodies.read_endpoint_costs(raw).costs == {("DELETE", "/portfolio/events/orders/{order_id}"): 2}
 
 
+@settings(derandomize=True, max_examples=some_of(200), deadline=None)
+@given(values.pages(values.markets, 3), values.json_values, st.randoms(use_true_random=False))
+def test_a_market_that_cannot_be_read_costs_the_others_of_its_page_nothing(
+    page: Page[Market], other: Any, random: Any
+) -> None:
+    body = json.loads(bodies.write_markets(page))
+    if not body["markets"]:
+        return
+    at = random.randrange(len(body["markets"]))
+    ticker = page.items[at].ticker
+    damaged = _damaged(body["markets"][at], other, random)
+    body["markets"][at] = (damaged if isinstance(damaged, dict) else {"status": damaged}) | {"ticker": ticker}
+    found, unread = bodies.read_market_page(json.dumps(body).encode())
+    assert set(unread) <= {ticker} and found.cursor == page.cursor
+    others = list(found.items) if unread else [*found.items[:at], *found.items[at + 1 :]]
+    assert others == [*page.items[:at], *page.items[at + 1 :]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": None},
+        {"title": 5},
+        {"price_ranges": [1]},
+        {"yes_bid_dollars": "7.0"},
+        {"close_time": "soon"},
+        {"close_time": "9999-12-31T23:59:59Z"},
+        {"open_time": "0001-01-02T00:00:00Z"},
+    ],
+)
+def test_markets_that_cannot_be_read_are_named_and_keys_counted_once(wrong: dict[str, Any]) -> None:
+    markets = [{"ticker": name, "event_ticker": "E", "status": "active", "flavour": 1} for name in ("A", "B", "C")]
+    body = {"markets": [markets[0], markets[1] | wrong, markets[2]], "cursor": None, "taste": 2}
+    unknown: Counter[str] = Counter()
+    found, unread = bodies.read_market_page(json.dumps(body).encode(), unknown)
+    assert [one.ticker for one in found.items] == ["A", "C"] and list(unread) == ["B"] and found.cursor == ""
+    assert unknown == {"taste": 1, "markets[].flavour": 2}
+    with pytest.raises(WireError, match="ticker"):
+        bodies.read_market_page(json.dumps({"markets": [markets[0], {"status": "active"}]}).encode())
+
+
 def test_requests_are_read_by_the_simulator_alone_and_answers_by_the_client_alone() -> None:
     """Every reader and writer of `bodies` is in one of the two tables, so nothing escapes the properties above."""
     tested = {pair.write.__name__ for pair in PAIRS} | {pair.read.__name__ for pair in PAIRS}
     wrapped = {
         "read_amendment", "read_decrease", "read_group", "read_orderbook", "write_batch_reduced",
-        "write_candlesticks",
+        "write_candlesticks", "read_market_page",
     }  # fmt: skip
     assert set(bodies.__all__) <= tested | wrapped
     assert len(REQUESTS) + len(ANSWERS) == len(PAIRS) == len(set(NAMES))

@@ -289,6 +289,15 @@ def test_nothing_that_comes_breaks_the_reader(kind: str, other: Any, data: st.Da
             codec.encode(codec.decode(raw), form="full")
 
 
+@pytest.mark.parametrize("created_ms", [-62_135_596_800_001, 253_402_300_800_000, 10**30])
+def test_an_order_of_no_year_is_read_and_cannot_be_written(created_ms: int) -> None:
+    codec = Codec(use_yes_price=False)
+    message = codec.decode(frame("user_order", ORDER | {"created_ts_ms": created_ms}))
+    assert isinstance(message, OrderMessage) and message.order.created_ns == created_ms * MILLISECOND
+    with pytest.raises(WireError, match="in no year"):
+        codec.encode(message, form="full")
+
+
 @pytest.mark.parametrize("raw", [b"[" * 100_000, b'{"type":"fill","msg":' + b"[" * 100_000, '{"type":"\ud800"}'])
 def test_what_is_no_frame_is_one_clear_error(raw: bytes | str) -> None:
     with pytest.raises(WireError):

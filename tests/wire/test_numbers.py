@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_ray.core.units import DOLLAR
+from kalshi_ray.core.units import DOLLAR, SECOND
 from kalshi_ray.errors import WireError
 from kalshi_ray.wire.numbers import (
     cents_of,
@@ -98,6 +98,14 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 
 def test_time_text_is_what_the_exchange_sends() -> None:
     assert time_text(1_781_159_489_957_081_000) == "2026-06-11T06:31:29.957081Z"
+
+
+@pytest.mark.parametrize("second", [-62_135_596_801, 253_402_300_800, -(10**30), 10**30])
+def test_a_time_outside_the_calendar_has_no_text(second: int) -> None:
+    with pytest.raises(WireError, match="in no year"):
+        time_text(second * SECOND)
+    assert time_of(time_text(-62_135_596_800 * SECOND)) == -62_135_596_800 * SECOND
+    assert time_of(time_text(253_402_300_799 * SECOND)) == 253_402_300_799 * SECOND
 
 
 @pytest.mark.parametrize("text", ["1e999999", "-1e999999", "1e21", "Infinity", "NaN", "sNaN"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +27,8 @@ from kalshi_ray.wire.shapes import Shape, Unknown, written
 from kalshi_ray.wire.trading import Page
 
 Json = dict[str, Any]
+
+_LARGEST = 2**63 - 1
 
 # Left the API (the cents on 2026-03-12), or deprecated and said elsewhere.
 UNREAD = frozenset(
@@ -108,8 +111,20 @@ class _OneMarket(msgspec.Struct):
     market: MarketBody
 
 
+class _RawPage(msgspec.Struct):
+    markets: list[msgspec.Raw]
+    cursor: str | None = None
+
+
+class _Named(msgspec.Struct):
+    ticker: str
+
+
 _page = Shape(_MarketPage, unread=UNREAD)
 _one = Shape(_OneMarket, unread=UNREAD)
+_raw_page = Shape(_RawPage)
+_alone = Shape(MarketBody, unread=UNREAD)
+_named = Shape(_Named)
 
 
 def read_markets(raw: bytes, unknown: Unknown = None) -> Page[Market]:
@@ -120,13 +135,28 @@ def read_markets(raw: bytes, unknown: Unknown = None) -> Page[Market]:
 
 def read_market_page(raw: bytes, unknown: Unknown = None) -> tuple[Page[Market], dict[str, str]]:
     """The same where a market that cannot be read costs the others nothing: by ticker, why not."""
-    page, found, unread = _page.read(raw, unknown), list[Market](), dict[str, str]()
-    for body in page.markets:
+    counted: Counter[str] = Counter()
+    try:
+        page = read_markets(raw, counted)
+    except WireError:
+        return _one_by_one(raw, unknown)
+    if unknown is not None:
+        unknown.update(counted)
+    return page, {}
+
+
+def _one_by_one(raw: bytes, unknown: Unknown) -> tuple[Page[Market], dict[str, str]]:
+    page, found, unread = _raw_page.read(raw, unknown), list[Market](), dict[str, str]()
+    for body in map(bytes, page.markets):
+        counted: Counter[str] = Counter()
         try:
-            found.append(market_of(body))
+            found.append(market_of(_alone.read(body, counted)))
         except WireError as problem:
-            unread[body.ticker] = str(problem)
-    return Page(tuple(found), page.cursor), unread
+            unread[_named.read(body).ticker] = str(problem)
+            continue
+        if unknown is not None:
+            unknown.update({f"markets[].{key}": times for key, times in counted.items()})
+    return Page(tuple(found), page.cursor or ""), unread
 
 
 def write_markets(page: Page[Market]) -> bytes:
@@ -153,8 +183,8 @@ def market_of(body: MarketBody) -> Market:
         status=body.status,
         market_type=body.market_type,
         title=body.title,
-        open_ns=time_or_none(body.open_time),
-        close_ns=time_or_none(body.close_time),
+        open_ns=_moment(body.open_time, "open_time"),
+        close_ns=_moment(body.close_time, "close_time"),
         bid=_quote(body.yes_bid_dollars, "yes_bid_dollars"),
         ask=_quote(body.yes_ask_dollars, "yes_ask_dollars"),
         bid_size=_lots(body.yes_bid_size_fp, None),
@@ -323,6 +353,14 @@ def _quote(dollars: Decimal | None, what: str, *, is_whole: bool = False) -> int
 
 def _price(price: int | None, none: int) -> int:
     return none if price is None else price
+
+
+def _moment(text: str | None, what: str) -> int:
+    """A time that is kept with the market, so that its nanoseconds have to fit into 64 bits."""
+    time = time_or_none(text)
+    if not -_LARGEST <= time <= _LARGEST:
+        raise WireError(f"{what} {text!r} is not between the years 1678 and 2261")
+    return time
 
 
 def _lots(exact: Decimal | None, whole: Decimal | None) -> int:
