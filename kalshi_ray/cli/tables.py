@@ -15,8 +15,9 @@ INDENT = 2  # of what belongs to a record
 class Table:
     """Cells of text under names of columns; a renderable of rich that fits itself to the width.
 
-    Columns in `right` are numbers: aligned so and, like the first column, never broken into lines. The others are
-    broken between words. Where that does not fit, or takes more lines, each row is a record: a line for each cell.
+    Columns in `right` are numbers: aligned so and never broken into lines. Others, and the names of columns, are broken
+    between words, the first column last. Where that does not fit, or takes more lines, each row is a record: a line for
+    each cell.
     """
 
     def __init__(
@@ -47,16 +48,19 @@ class Table:
 
     def _widths(self, room: int) -> list[int] | None:
         """Columns of each cell so that all fit into the room; None if they cannot."""
+        return self._fitted(room, {self.columns[0], *self.right}) or self._fitted(room, self.right)
+
+    def _fitted(self, room: int, unbroken: Collection[str]) -> list[int] | None:
         from rich.cells import cell_len
 
         room -= GAP * (len(self.columns) - 1)
         widths, least = [], []
         for at, name in enumerate(self.columns):
-            texts = [name, *(row[at] for row in self.rows)]
-            whole = max(cell_len(line) for text in texts for line in (text.splitlines() or [""]))
-            word = max((cell_len(word) for text in texts for word in text.split()), default=0)
-            widths.append(whole)
-            least.append(whole if at == 0 or name in self.right else word)
+            cells = [row[at] for row in self.rows]
+            whole = max((cell_len(line) for cell in cells for line in cell.splitlines()), default=0)
+            word = max((cell_len(word) for text in (name, *cells) for word in text.split()), default=0)
+            widths.append(max(whole, cell_len(name)))
+            least.append(max(whole, word) if name in unbroken else word)
         if sum(least) > room:
             return [room] if len(widths) == 1 else None
         while sum(widths) > room:

@@ -108,6 +108,7 @@ def test_debug_shows_the_traceback_of_an_unexpected_error(
 def test_interruption_ends_without_a_traceback() -> None:
     code = (
         "import os, signal, sys; from kalshi_ray.cli import sessions; from kalshi_ray.cli.app import run\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it\n"
         "sessions._store = lambda *a: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.exit(run(['sessions', 'list']))"
     )
